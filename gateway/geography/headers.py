@@ -1,0 +1,16 @@
+"""The names of the headers that geography reads and writes, and the text of the one it writes."""
+
+from typing import Final
+
+from gateway.geography.decision import Signal
+
+REGION: Final = "X-Region"
+COUNTRY_DEFAULT: Final = "CF-IPCountry"
+"""The edge's country header, unless the settings name another."""
+FORWARDED_FOR: Final = "X-Forwarded-For"
+ROUTE: Final = "Meridian-Route"
+
+
+def route_header(shard: str, role: str, by: Signal, epoch: int) -> str:
+    """The value of `Meridian-Route`: where the request went and what decided, `sa-2/replica; by=id; epoch=7`."""
+    return f"{shard}/{role}; by={by}; epoch={epoch}"
