@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterable
 from itertools import chain
 from typing import TypeVar
 
+from core.limits import REGION_WEIGHT_MAX
 from core.shard_map.currencies import MINOR_UNITS
 from core.shard_map.faults import At, Faults, did_you_mean, show
 from core.shard_map.raw import RawMap, RawRegion, RawZone
@@ -21,6 +22,7 @@ def check_relations(raw: RawMap, faults: Faults) -> None:
         _check_phone(region, faults)
         _check_zones(region, faults)
         _check_storage(region, faults)
+        _check_weight(region, faults)
 
 
 def _check_region_references(raw: RawMap, faults: Faults) -> None:
@@ -141,3 +143,13 @@ def _check_storage(region: RawRegion, faults: Faults) -> None:
 def _add_useless_key(value: At[str | None], key: str, kind: str | None, faults: Faults) -> None:
     message = f"storage on {kind} has no {key}" if kind else f"{key} means nothing without a kind"
     faults.add(value.place, message, "Remove it." if kind else "Add kind: S3, Azure or Local.")
+
+
+def _check_weight(region: RawRegion, faults: Faults) -> None:
+    weights = [shard.weight for shard in region.shards or () if shard.weight is not None]
+    if sum(weight.value for weight in weights) > REGION_WEIGHT_MAX:
+        faults.add(
+            weights[-1].place,
+            f"the weights of the region add up to more than {REGION_WEIGHT_MAX}",
+            "Only their ratios count: divide every one of them.",
+        )

@@ -349,3 +349,12 @@ def test_no_fault_shows_a_secret(edit: Edit) -> None:
 
 def test_the_marks_of_these_tests_are_counted_like_an_editor_counts() -> None:
     assert unmark("a\n  ▸b: ▸c") == ("a\n  b: c", [(2, 3), (2, 6)])
+
+
+def test_weights_that_add_up_to_too_much_are_one_fault_at_the_last_of_them() -> None:
+    shards = "".join(
+        f"      sa-{at}: {{weight: 100, primary: host-{at}:1, database: d, user: u}}\n" for at in range(10, 16)
+    )
+    (fault,) = faults_of(GOOD.rstrip("\n") + "\n" + shards)
+    assert fault.path == "regions.sa.shards.sa-15.weight"
+    assert "add up to more than 512" in fault.message

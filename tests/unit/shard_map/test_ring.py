@@ -12,7 +12,7 @@ from core.limits import BUCKETS_PER_REGION
 from core.shard_map import RegionSpec, ShardName, ring_table
 from tests.unit.shard_map.samples import GOOD, read
 
-SHARE_ERROR_MAX = 0.12  # the worst of 780 pairs of names was 0.09: 160 points a shard spread no better
+SHARE_ERROR_MAX = 0.07  # the worst of 130 pairs of names was 0.04
 
 SA = read(GOOD).regions[1]
 WEIGHTS = st.dictionaries(
@@ -32,16 +32,16 @@ def test_the_table_of_two_equal_shards_is_frozen() -> None:
     table = ring_table(region({"sa-1": 1, "sa-2": 1}))
     assert (
         sha256(",".join(table).encode()).hexdigest()
-        == "3e9dfed14020f70ec6bafc56fa2c04c6dec8e8ddcc87c7e7f7d56cf4b45537eb"
+        == "d2d6e93b93adfa73358c4fa480261345ee499ed5a953b9d73fc4d89597baff70"
     )
-    assert table[:6] == ("sa-1", "sa-2", "sa-1", "sa-2", "sa-2", "sa-2")
+    assert table[:6] == ("sa-1", "sa-1", "sa-2", "sa-2", "sa-1", "sa-2")
 
 
 def test_the_table_of_three_weighted_shards_is_frozen() -> None:
     table = ring_table(region({"sa-1": 1, "sa-2": 3, "sa-3": 2}))
     assert (
         sha256(",".join(table).encode()).hexdigest()
-        == "54177396d84cfc8e529ddbca84a3f1ecd8b489632434a1e5db2c6ab4ac949f94"
+        == "6648bd7fb46af601af8f973b6e607f5ff96abd17b694108562eb1198a627a1f0"
     )
 
 
