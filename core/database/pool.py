@@ -1,0 +1,174 @@
+"""The pool of one node: asyncpg's pool with a bounded queue, deadlines, figures, and no doubtful connection kept."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from core.database.connect import Conn, arguments, prepare
+from core.database.settings import DatabaseSettings, Login
+from core.database.statement import Row
+from core.database.translate import BROKEN, NodeLost, translated
+from core.errors import DeadlineExceeded, OutcomeUnknown, PoolExhausted
+from core.limits import POOL_WAITERS_PER_CONNECTION, PROBE_TIMEOUT_S
+from core.shard_map.model import Address
+
+Proxy: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """Connections open, idle among them, and requests waiting for one: the guide's health figures."""
+
+    total: int
+    idle: int
+    waiting: int
+
+
+class Pool:
+    """Connections to one node. At most `size_max`, and at most ten waiters for each; a wait ends with the deadline.
+
+    A connection whose state is not known (cancelled, timed out, broken) is closed, never handed on.
+    """
+
+    def __init__(
+        self, at: Address, *, login: Login, settings: DatabaseSettings, size_min: int, size_max: int, read_only: bool
+    ) -> None:
+        self._at = at
+        self._in_use = 0
+        self._discarding: set[asyncio.Task[None]] = set()
+        self.waiting = 0
+        self._waiting_max = size_max * POOL_WAITERS_PER_CONNECTION
+        options = arguments(at, login, settings, "meridian")
+        if read_only:
+            options["server_settings"]["default_transaction_read_only"] = "on"
+        self._pool = asyncpg.create_pool(
+            min_size=min(size_min, size_max),
+            max_size=size_max,
+            max_inactive_connection_lifetime=settings.idle_timeout_ms / 1000,
+            init=prepare,
+            reset=_keep,
+            **options,
+        )
+
+    async def open(self, timeout_s: float) -> None:
+        """Open the pool's floor of connections. Raises NodeLost when they cannot be had within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._pool
+        except TimeoutError as exc:
+            raise NodeLost(f"{self._at}: no connection in time", sent=False) from exc
+        except (*BROKEN, asyncpg.PostgresError) as exc:
+            raise NodeLost(f"{self._at}: {exc}", sent=False) from exc
+
+    async def close(self, timeout_s: float) -> None:
+        """Let borrowed connections come back for `timeout_s` seconds, then cut them."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def expire(self) -> None:
+        """Close every connection of today as it comes back: the node changed under them."""
+        await self._pool.expire_connections()
+
+    @property
+    def figures(self) -> PoolFigures:
+        """The pool as it is now."""
+        return PoolFigures(self._pool.get_size(), self._pool.get_idle_size(), self.waiting)
+
+    @property
+    def busy(self) -> int:
+        """Connections in use and requests waiting: what a new request would stand behind."""
+        return self._in_use + self.waiting
+
+    @asynccontextmanager
+    async def connection(self, deadline: float) -> AsyncIterator[Conn]:
+        """Borrow a connection until the block ends; `deadline` is in loop seconds.
+
+        Raises PoolExhausted when the queue is full or the wait too long, NodeLost when no connection can be made.
+        """
+        proxy = await self._acquire(deadline)
+        self._in_use += 1
+        answered = False
+        try:
+            yield cast("Conn", proxy)
+            answered = True
+        except asyncpg.PostgresError:
+            answered = True
+            raise
+        finally:
+            self._in_use -= 1
+            if answered and not _is_doubtful(proxy):
+                await self._pool.release(proxy)
+            else:
+                self._discard(proxy)
+
+    def _discard(self, proxy: Proxy) -> None:
+        """Close a connection whose state is not known, cancelling what it may still run, without keeping anybody waiting.
+
+        Its place in the pool is free when the server has let go, so the server never has more of us than the pool's size.
+        """
+        if not _is_released(proxy):
+            task = asyncio.create_task(_close(proxy), name=f"discard a connection to {self._at}")
+            self._discarding.add(task)
+            task.add_done_callback(self._discarding.discard)
+
+    async def _acquire(self, deadline: float) -> Proxy:
+        if self.waiting >= self._waiting_max:
+            raise PoolExhausted(f"pool exhausted: {self._at} has {self.waiting} requests waiting")
+        self.waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                return cast("Proxy", await self._pool.acquire())
+        except TimeoutError as exc:
+            if self._pool.get_size() < self._pool.get_max_size():
+                raise NodeLost(f"{self._at}: no connection in time", sent=False) from exc
+            raise PoolExhausted(f"pool exhausted: no connection to {self._at} in time") from exc
+        except (*BROKEN, asyncpg.PostgresError) as exc:
+            raise translated(exc, where=str(self._at), sent=False) from exc
+        finally:
+            self.waiting -= 1
+
+    async def fetch(self, sql: str, args: Sequence[object], *, deadline: float, writes: bool) -> list[Row]:
+        """Run one statement as a transaction of its own, in one round trip.
+
+        A write whose answer does not come before the deadline raises OutcomeUnknown; a read DeadlineExceeded.
+        """
+        try:
+            async with self.connection(deadline) as connection, asyncio.timeout_at(deadline):
+                return cast("list[Row]", await connection.fetch(sql, *args))
+        except TimeoutError as exc:
+            raise _late(self._at, writes) from exc
+        except (*BROKEN, asyncpg.PostgresError) as exc:
+            raise translated(exc, where=str(self._at), sent=True) from exc
+
+
+def _late(at: Address, writes: bool) -> OutcomeUnknown | DeadlineExceeded:
+    if writes:
+        return OutcomeUnknown(f"{at} did not answer in time; the write may or may not have happened")
+    return DeadlineExceeded(f"{at} did not answer in time")
+
+
+def _is_released(proxy: Proxy) -> bool:
+    """Whether the connection broke, and the pool has taken its place back already; the proxy then refuses every call."""
+    return proxy._con is None
+
+
+def _is_doubtful(proxy: Proxy) -> bool:
+    return _is_released(proxy) or proxy.is_closed() or proxy.is_in_transaction()
+
+
+async def _close(proxy: Proxy) -> None:
+    with contextlib.suppress(TimeoutError, *BROKEN, asyncpg.PostgresError):
+        await proxy.close(timeout=PROBE_TIMEOUT_S)
+
+
+async def _keep(connection: Conn) -> None:
+    """Nothing to reset, so no round trip: statements leave no session state, and doubtful connections were closed."""

@@ -1,0 +1,287 @@
+"""One PostgreSQL cluster: reads on a replica that is recent enough, writes on the one primary."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from core.database.evidence import LagClock, Roles, assign
+from core.database.node import Node
+from core.database.settings import DatabaseSettings, Login
+from core.database.statement import RECEIPT_SQL, Query, ReceiptKey, Row, Write, compose
+from core.database.token import LSN_UNKNOWN, TokenEntry
+from core.database.translate import NodeLost, Refused, RoleChanged
+from core.errors import Conflict, FieldError, Invalid, MeridianError, OutcomeUnknown, ShardUnavailable
+from core.limits import DRAIN_S, PROBE_TIMEOUT_S, READ_ATTEMPTS_MAX, REPLICA_WAIT_S, WRITE_ATTEMPTS_MAX
+from core.shard_map.model import Address, ShardSpec
+
+T = TypeVar("T")
+
+
+class Consistency(StrEnum):
+    """How recent a read must be: any replica within the lag bound, the caller's own past, or the primary."""
+
+    EVENTUAL = "eventual"
+    SESSION = "session"
+    STRONG = "strong"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a statement must keep to: the deadline (loop seconds), how recent, and what the caller has seen."""
+
+    deadline: float
+    consistency: Consistency = Consistency.SESSION
+    seen: TokenEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """An answer, the role of the node that gave it, the position it shows (None: none promised), and whether it is
+    the stored outcome of an earlier identical write."""
+
+    value: T
+    role: str
+    position: TokenEntry | None
+    replayed: bool = False
+
+
+class Shard:
+    """A shard's nodes with their observed roles. `name` and `spec` are the map's."""
+
+    def __init__(
+        self,
+        spec: ShardSpec,
+        *,
+        settings: DatabaseSettings,
+        clock: Callable[[], float],
+        buckets_changed: Callable[[], None],
+        on_event: Callable[[str, dict[str, object]], None],
+    ) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.roles = Roles()
+        self.lag_clock = LagClock()
+        self.reads_that_wrote = 0
+        self._settings = settings
+        self._clock = clock
+        self._on_event = on_event
+        login = Login(spec.database, spec.user, spec.password.reveal())
+        self.nodes = {
+            at: Node(
+                at,
+                login=login,
+                settings=settings,
+                clock=clock,
+                changed=self._look_at_roles,
+                buckets_changed=buckets_changed,
+            )
+            for at in spec.addresses
+        }
+
+    async def open(self) -> None:
+        """Watch every node, and wait until each was looked at once (bounded); dead nodes do not stop it."""
+        for node in self.nodes.values():
+            node.open()
+        await asyncio.gather(*(node.watch.first_look(PROBE_TIMEOUT_S) for node in self.nodes.values()))
+
+    async def close(self, timeout_s: float = DRAIN_S) -> None:
+        """Let statements end for `timeout_s` seconds, then cut them."""
+        await asyncio.gather(*(node.close(timeout_s) for node in self.nodes.values()))
+
+    def now(self) -> float:
+        """The shard's clock (loop seconds), to tell how old evidence is."""
+        return self._clock()
+
+    def lag_ms(self, at: Address) -> int | None:
+        """How far the node is behind the primary; None when it was never seen."""
+        evidence = self.nodes[at].state.evidence
+        return None if evidence is None else self.lag_clock.lag_ms(evidence)
+
+    async def read(self, query: Query[T], terms: Terms) -> Reply[list[T]]:
+        """The rows of a query, from the best node that satisfies `terms`; another node is tried when one is lost."""
+        rows, role, position = await self._read(query.sql, query.args, terms)
+        return Reply([query.row(row) for row in rows], role, position)
+
+    async def write(self, write: Write[T], terms: Terms, receipt: ReceiptKey | None = None) -> Reply[T]:
+        """Do one write on the primary, in one round trip; with a receipt it can be repeated safely.
+
+        Raises what the write declares (`if_none`, `refusals`), WrongShard when this shard does not own the bucket,
+        OutcomeUnknown when the answer was lost, ShardUnavailable at once when no primary is known.
+        """
+        sql, args = compose(write, receipt)
+        try:
+            rows = await self._on_primary(
+                lambda node: node.pool.fetch(sql, args, deadline=terms.deadline, writes=True),
+                repeatable=receipt is not None,
+            )
+        except Refused as exc:
+            failure: MeridianError = Conflict(write.refusals.get(exc.constraint, "this contradicts what is stored"))
+            rows = []
+        except Conflict as exc:
+            failure, rows = exc, []
+        else:
+            failure = write.if_none
+        if not rows and receipt is not None:
+            rows = await self._outcome(receipt, write.bucket, terms)
+            if rows:
+                return Reply(write.row(rows[0]), "primary", await self._written(terms), replayed=True)
+        if not rows:
+            raise failure
+        return Reply(write.row(rows[0]), "primary", await self._written(terms))
+
+    async def _outcome(self, receipt: ReceiptKey, bucket: int, terms: Terms) -> list[Row]:
+        """The stored outcome of an earlier write with this key, if any; the same request must have made it."""
+        strong = Terms(terms.deadline, Consistency.STRONG)
+        rows, _, _ = await self._read(RECEIPT_SQL, (bucket, receipt.owner, receipt.key), strong)
+        if rows and rows[0]["fingerprint"] != receipt.fingerprint:
+            raise Invalid([FieldError("Idempotency-Key", "was already used for a different request")])
+        return [row["outcome"] for row in rows]
+
+    async def _read(self, sql: str, args: Sequence[object], terms: Terms) -> tuple[list[Row], str, TokenEntry | None]:
+        tried: set[Address] = set()
+        failure: MeridianError = ShardUnavailable(self._why_unreadable())
+        for _ in range(READ_ATTEMPTS_MAX):
+            node = await self._reader(terms, tried)
+            if node is None:
+                break
+            try:
+                rows = await node.pool.fetch(sql, args, deadline=terms.deadline, writes=False)
+            except NodeLost as exc:
+                failure = exc
+                await node.lost()
+            except RoleChanged as exc:
+                failure = exc
+                self._note_role_change(node, sql)
+                terms = Terms(terms.deadline, Consistency.STRONG, terms.seen)
+                node.watch.look_again()
+            else:
+                role = "primary" if node.at == self.roles.primary else "replica"
+                return rows, role, await self._shown(node, terms)
+            tried.add(node.at)
+        raise ShardUnavailable(failure.detail)
+
+    async def _reader(self, terms: Terms, tried: set[Address]) -> Node | None:
+        """The node to read from: a covering replica, one that covers soon, or the primary."""
+        primary = self.nodes[self.roles.primary] if self.roles.primary and self.roles.primary not in tried else None
+        if terms.consistency is Consistency.STRONG:
+            return primary
+        replicas = [self.nodes[at] for at in self.roles.replicas if at not in tried]
+        recent = [node for node in replicas if (self.lag_ms(node.at) or 0) <= self._settings.lag_max_ms]
+        needed = self._needed(terms)
+        covering = [node for node in recent if _lsn(node) >= needed]
+        if covering:
+            return min(covering, key=lambda node: node.busy)
+        if recent and needed != LSN_UNKNOWN:
+            best = max(recent, key=_lsn)
+            patience = min(REPLICA_WAIT_S, max(0.0, terms.deadline - self._clock()))
+            if await best.watch.reaches(needed, patience):
+                return best
+        return primary or next((node for node in replicas if _lsn(node) >= needed), None)
+
+    def _needed(self, terms: Terms) -> int:
+        seen = terms.seen
+        if terms.consistency is Consistency.EVENTUAL or seen is None or seen.system_id != self.roles.system_id:
+            return 0
+        return seen.lsn
+
+    async def _shown(self, node: Node, terms: Terms) -> TokenEntry | None:
+        """The position that a reader of `node` has now seen, so that later reads do not go back in time.
+
+        The only replica of a shard never goes back, and the primary is ahead of it, so there what is known is enough;
+        otherwise an observation made after the read is an upper bound of what it saw.
+        """
+        if terms.consistency is Consistency.EVENTUAL:
+            return None
+        if node.at != self.roles.primary and len(self.nodes) <= 2:
+            evidence = node.state.evidence
+            return (
+                None if evidence is None else TokenEntry(self.name, evidence.system_id, evidence.timeline, evidence.lsn)
+            )
+        return await self._position(node, terms)
+
+    async def _written(self, terms: Terms) -> TokenEntry | None:
+        """The position of a write that has just been committed."""
+        primary = self.roles.primary
+        return None if primary is None else await self._position(self.nodes[primary], terms)
+
+    async def _position(self, node: Node, terms: Terms) -> TokenEntry | None:
+        try:
+            evidence = await node.watch.position(min(terms.deadline, self._clock() + PROBE_TIMEOUT_S))
+        except (OSError, TimeoutError):
+            if self.roles.system_id is None:
+                return None
+            return TokenEntry(self.name, self.roles.system_id, self.roles.timeline, LSN_UNKNOWN)
+        return TokenEntry(self.name, evidence.system_id, evidence.timeline, evidence.lsn)
+
+    async def _on_primary(self, run: Callable[[Node], Awaitable[T]], *, repeatable: bool) -> T:
+        """Run on the primary. A second try only if nothing had been sent, or if the write carries a receipt."""
+        failure: MeridianError = ShardUnavailable("")
+        for attempt in range(WRITE_ATTEMPTS_MAX):
+            node = self._primary() if attempt == 0 else await self._primary_again()
+            try:
+                return await run(node)
+            except NodeLost as exc:
+                await node.lost()
+                if exc.sent and not repeatable:
+                    raise OutcomeUnknown(f"{exc.detail}; the write may or may not have happened") from exc
+                failure = exc
+            except RoleChanged as exc:
+                node.watch.look_again()
+                failure = exc
+        raise ShardUnavailable(f"shard {self.name}: {failure.detail}")
+
+    def _primary(self) -> Node:
+        if self.roles.primary is None:
+            reason = self.roles.alarm or "no primary answers"
+            raise ShardUnavailable(f"shard {self.name} cannot be written to: {reason}")
+        return self.nodes[self.roles.primary]
+
+    async def _primary_again(self) -> Node:
+        """The primary after every node was looked at anew."""
+        deadline = self._clock() + PROBE_TIMEOUT_S
+        await asyncio.gather(*(node.watch.position(deadline) for node in self.nodes.values()), return_exceptions=True)
+        return self._primary()
+
+    def _why_unreadable(self) -> str:
+        states = ", ".join(f"{at}: {node.state.reason or node.state.reach}" for at, node in self.nodes.items())
+        return f"shard {self.name} has no node that can answer this read ({states})"
+
+    def _note_role_change(self, node: Node, sql: str) -> None:
+        state = node.state.evidence
+        if state is not None and state.in_recovery:
+            self.reads_that_wrote += 1
+            self._on_event("read_operation_wrote", {"shard": self.name, "sql": sql.split(maxsplit=6)[:6]})
+
+    def _look_at_roles(self) -> None:
+        now = self._clock()
+        before = self.roles
+        self.roles = assign(before, {at: node.state for at, node in self.nodes.items()}, now)
+        if self.roles.primary is not None:
+            evidence = self.nodes[self.roles.primary].state.evidence
+            if evidence is not None:
+                self.lag_clock.primary_at(evidence.lsn, evidence.seen_at)
+        if (before.primary, before.replicas, before.alarm) != (
+            self.roles.primary,
+            self.roles.replicas,
+            self.roles.alarm,
+        ):
+            self._tell_roles()
+
+    def _tell_roles(self) -> None:
+        roles = self.roles
+        self._on_event(
+            "shard_roles",
+            {
+                "shard": self.name,
+                "primary": str(roles.primary) if roles.primary else None,
+                "replicas": [str(at) for at in roles.replicas],
+                "alarm": roles.alarm,
+            },
+        )
+
+
+def _lsn(node: Node) -> int:
+    evidence = node.state.evidence
+    return -1 if evidence is None else evidence.lsn

@@ -1,0 +1,1 @@
+"""HTTP and wiring: settings, geography, the operation API, the admin port, the command line, the marketplace."""

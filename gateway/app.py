@@ -1,0 +1,158 @@
+"""The composition root: the only place where the parts of a gateway are made and put together."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+
+from core.database.token import TokenSigner
+from core.fleet import Fleet
+from core.ids import IdMaker
+from core.sessions import SessionStore, open_sessions
+from core.shard_map import Address, RegionSpec, ShardMap, load, single_server
+from gateway import migrations, sweeping
+from gateway.credentials import Credentials
+from gateway.geography.resolve import Geography
+from gateway.geography.trust import TrustedProxies
+from gateway.map_watch import MapWatch
+from gateway.marketplace import SERVICE
+from gateway.metrics import Metrics
+from gateway.passwords import Passwords
+from gateway.runtime import MapInForce, Runtime
+from gateway.settings import Settings, environment, secrets_of
+from gateway.signing import Signer
+from gateway.tasks import Tasks
+
+_log = structlog.get_logger("gateway")
+
+
+def shard_map_of(settings: Settings, values: Mapping[str, str]) -> ShardMap:
+    """The map the settings name, or the guide's single server. Raises MapRefused."""
+    if settings.shard_map is not None:
+        return load(settings.shard_map, environment=values)
+    replica = settings.db_read_replica_host
+    return single_server(
+        host=settings.db_host,
+        port=settings.db_port,
+        database=settings.db_name,
+        user=settings.db_user,
+        password=settings.db_password.get_secret_value(),
+        replica=Address(replica, settings.db_read_replica_port) if replica else None,
+        redis_url=None,
+    )
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    shard_map: ShardMap,
+    *,
+    variables: Callable[[], Mapping[str, str]] = environment,
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Runtime]:
+    """A whole gateway without its listeners, for the length of the block. Databases may be down: it starts and heals.
+
+    `variables` fills in the `${...}` of a map file that changes while running.
+    """
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+
+        def on_event(name: str, details: dict[str, object]) -> None:
+            metrics.events.labels(name).inc()
+            (_log.error if details.get("alarm") else _log.info)(name, **details)
+
+        def open_store(region: RegionSpec) -> AbstractAsyncContextManager[SessionStore]:
+            own = region.sessions.redis_url
+            shared = settings.redis_url.get_secret_value() if settings.redis_url else None
+            return open_sessions(
+                redis_url=own.reveal() if own else shared, region=region.name, clock=lambda: datetime.now(UTC)
+            )
+
+        fleet = Fleet(
+            settings=settings.database,
+            open_store=open_store,
+            clock=asyncio.get_running_loop().time,
+            on_event=on_event,
+        )
+        stack.push_async_callback(fleet.close, settings.drain_s)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        runtime = _assemble(settings, shard_map, fleet, passwords, metrics, now)
+        tasks = await stack.enter_async_context(Tasks())
+        if _migrates(settings):
+            await migrations.bring_up(runtime)
+        await fleet.adopt(shard_map)
+        _start_tasks(tasks, runtime, variables)
+        yield runtime
+
+
+def _assemble(
+    settings: Settings,
+    shard_map: ShardMap,
+    fleet: Fleet,
+    passwords: Passwords,
+    metrics: Metrics,
+    now: Callable[[], float],
+) -> Runtime:
+    made_up = secrets.token_hex(32)
+    if settings.jwt_secret is None:
+        _log.warning("JWT_SECRET is not set: tokens are signed with a secret that ends with this process")
+    jwt_keys = secrets_of(settings.jwt_secret, settings.jwt_secret_previous, fallback=made_up)
+    session_keys = secrets_of(settings.session_secret, settings.session_secret_previous, fallback=jwt_keys[0].decode())
+    return Runtime(
+        settings=settings,
+        fleet=fleet,
+        map_in_force=MapInForce(shard_map, geography_of(shard_map, settings)),
+        operations=tuple(SERVICE.api.operations),
+        credentials=Credentials(jwt_keys, now=now, new_jti=lambda: uuid4().hex),
+        tokens=TokenSigner(jwt_keys),
+        cursors=Signer(jwt_keys, purpose="cursor"),
+        cookies=Signer(session_keys, purpose="session cookie"),
+        receipts=Signer(jwt_keys, purpose="receipt"),
+        passwords=passwords,
+        metrics=metrics,
+        new_id=IdMaker(lambda: int(now() * 1000), secrets.randbits),
+        load_session=SERVICE.load_session,
+        now=now,
+    )
+
+
+def geography_of(shard_map: ShardMap, settings: Settings) -> Geography:
+    """The geography of a map under the settings' trust."""
+    return Geography(shard_map, trusted=TrustedProxies.parse(settings.trusted_proxies))
+
+
+def _migrates(settings: Settings) -> bool:
+    """By default the single server migrates itself; with a map, operators run `meridian migrate`."""
+    return settings.shard_map is None if settings.migrate_on_start is None else settings.migrate_on_start
+
+
+def _start_tasks(tasks: Tasks, runtime: Runtime, variables: Callable[[], Mapping[str, str]]) -> None:
+    if runtime.migration_faults:
+        tasks.start("migrate", migrations.keep_trying(runtime))
+    tasks.start("sweep", sweeping.run(runtime))
+    if runtime.settings.shard_map is not None:
+        tasks.start("map watch", _map_watch(runtime, runtime.settings.shard_map, variables).run())
+
+
+def _map_watch(runtime: Runtime, path: Path, variables: Callable[[], Mapping[str, str]]) -> MapWatch:
+    async def adopt(shard_map: ShardMap) -> None:
+        await runtime.fleet.adopt(shard_map)
+        runtime.map = MapInForce(shard_map, geography_of(shard_map, runtime.settings))
+
+    def refuse(reasons: str) -> None:
+        runtime.map = MapInForce(runtime.map.shard_map, runtime.map.geography, reasons)
+
+    return MapWatch(
+        path,
+        in_force=lambda: runtime.map.shard_map,
+        environment=variables,
+        adopt=adopt,
+        refuse=refuse,
+    )

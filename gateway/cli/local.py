@@ -1,0 +1,165 @@
+"""`meridian local`: the whole two-region system on this machine, from nothing, with real servers."""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from core.errors import MeridianError
+from core.shard_map import ShardMap, ShardSpec
+from gateway import logs, migrations
+from gateway.app import running
+from gateway.cli.running import run, settings_and_map
+from gateway.local import LocalCluster, LocalError, LocalShardSpec, PortUse, Search, Step
+from gateway.local.demo import DEMO_PASSWORD, Demo, seed
+from gateway.server import PortTaken, listening, until_told_to_stop
+from gateway.settings import Settings, environment
+
+_FOLDER = Path(".meridian")
+_LOOPBACK = "127.0.0.1"
+
+
+def local(
+    *,
+    map: Path = Path("shard_map.yaml"),
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+    remove: Annotated[bool, Parameter(negative="")] = False,
+    redis_port: int = 6390,
+) -> int:
+    """Start every server of the shard map on this machine, migrate, seed and serve, until Ctrl-C.
+
+    Data stay in .meridian/ for the next start. Servers end with this command.
+
+    Parameters
+    ----------
+    map
+        The shard map; its addresses must be on this machine.
+    fresh
+        Delete the data of earlier starts first.
+    remove
+        Delete the data of earlier starts, and start nothing.
+    redis_port
+        Where the Redis-compatible server listens.
+    """
+    if remove:
+        return _remove()
+    own = {
+        "SHARD_MAP": str(map),
+        "REDIS_URL": f"redis://{_LOOPBACK}:{redis_port}",
+        "HOST": _LOOPBACK,
+        "TRUSTED_PROXIES": _LOOPBACK,
+        **_kept_secrets(_FOLDER),
+    }
+    values = {**environment(), **own}
+    found = settings_and_map(values)
+    if found is None:
+        return 2
+    try:
+        return run(_local(*found, values, fresh=fresh, redis_port=redis_port))
+    except (LocalError, PortTaken, MeridianError) as exc:
+        print(exc, file=sys.stderr)
+        return 1
+
+
+def _remove() -> int:
+    try:
+        run(LocalCluster(_FOLDER, shards=[]).fresh())
+    except LocalError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    shutil.rmtree(_FOLDER, ignore_errors=True)
+    return 0
+
+
+async def _local(
+    settings: Settings, shard_map: ShardMap, values: Mapping[str, str], *, fresh: bool, redis_port: int
+) -> int:
+    logs.configure(level=settings.log_level, form=settings.log_format or "console")
+    cluster = LocalCluster(
+        _FOLDER,
+        shards=[_local_shard(shard) for region in shard_map.regions for shard in region.shards],
+        redis_port=redis_port,
+        search=Search(settings.postgres_bin, settings.redis_bin, settings.search_path),
+        progress=_tell,
+        other_ports=[
+            PortUse(settings.port, "the gateway", "PORT"),
+            PortUse(settings.admin_port, "the admin port", "ADMIN_PORT"),
+        ],
+        redis_setting="--redis-port",
+    )
+    await cluster.start(fresh=fresh)
+    try:
+        _tell(Step("schema", "migrating every shard"))
+        statuses = await migrations.migrate(shard_map, settings.database)
+        for fault in (s.fault for found in statuses.values() for s in found if s.fault):
+            print(fault, file=sys.stderr)
+        async with running(settings, shard_map, variables=lambda: values) as runtime, listening(runtime):
+            _tell(Step("demo", "seeding"))
+            _summary(settings, shard_map, await seed(f"http://{_LOOPBACK}:{settings.port}"))
+            await until_told_to_stop(runtime)
+    finally:
+        _tell(Step("servers", "stopping"))
+        await cluster.stop()
+    return 0
+
+
+def _local_shard(shard: ShardSpec) -> LocalShardSpec:
+    if any(at.host not in (_LOOPBACK, "localhost") for at in shard.addresses) or len(shard.replicas) != 1:
+        raise LocalError(f"shard {shard.name}: a local cluster needs a primary and one replica on {_LOOPBACK}")
+    return LocalShardSpec(
+        name=shard.name,
+        primary_port=shard.primary.port,
+        replica_port=shard.replicas[0].port,
+        database=shard.database,
+        user=shard.user,
+        password=shard.password.reveal(),
+    )
+
+
+def _kept_secrets(folder: Path) -> Mapping[str, str]:
+    """Secrets of this local system, made at the first start and readable by their owner only."""
+    file = folder / "secrets.json"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {name: secrets.token_hex(32) for name in ("DB_PASSWORD", "JWT_SECRET", "SESSION_SECRET")}
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            json.dump(made, out)
+    kept: dict[str, str] = json.loads(file.read_text())
+    return kept
+
+
+def _tell(step: Step) -> None:
+    print(f"  {step.subject:<14} {step.what}", flush=True)
+
+
+def _summary(settings: Settings, shard_map: ShardMap, demo: Demo) -> None:
+    base = f"http://{_LOOPBACK}:{settings.port}"
+    login = json.dumps({"phone_number": demo.doha, "password": DEMO_PASSWORD})
+    regions = ", ".join(
+        f"{region.name} ({', '.join(shard.name for shard in region.shards)})" for region in shard_map.regions
+    )
+    print(
+        f"""
+Meridian is running: {regions}.
+
+  API        {base}/api/v1     browse it: {base}/api/docs
+  health     {base}/health
+  admin      http://{settings.admin_host}:{settings.admin_port}/metrics, /map, /health
+  data       {_FOLDER}/            start over: meridian local --fresh
+
+Try:
+
+  curl -s {base}/health
+  curl -s '{base}/api/v1/route?phone=%2B{demo.riyadh.removeprefix("+")}'
+  curl -si {base}/api/v1/auth/login -H 'Content-Type: application/json' -d '{login}'
+
+Ctrl-C stops everything.
+""",
+        flush=True,
+    )

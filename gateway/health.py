@@ -1,0 +1,148 @@
+"""Health in the scaling guide's shape, then region by region. Built from what probes last saw; it asks nobody."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from core.database.node import Node
+from core.database.shard import Shard
+from core.errors import NotFound
+from core.region import Region
+from core.shard_map import RegionName
+from gateway.runtime import Runtime
+
+Status = Literal["OK", "DEGRADED", "DOWN"]
+_ORDER: list[Status] = ["OK", "DEGRADED", "DOWN"]
+Json = dict[str, Any]
+
+
+def overall(runtime: Runtime) -> Json:
+    """The whole system: the home region's database, redis and storage at the top, as the guide has them."""
+    now = runtime.now()
+    regions = {name: region_health(region, runtime) for name, region in runtime.fleet.regions.items()}
+    status = _worst([region["status"] for region in regions.values()]) if regions else "DOWN"
+    if runtime.map.refused and status == "OK":
+        status = "DEGRADED"
+    home = runtime.fleet.regions.get(runtime.map.shard_map.default_region)
+    home_health = region_health(home, runtime) if home else {}
+    return {
+        "success": status != "DOWN",
+        "status": status,
+        "timestamp": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "environment": runtime.settings.environment,
+        "uptime": round(now - runtime.started_at, 1),
+        "database": _guide_database(home, runtime) if home else {"primary": None, "replica": None},
+        "redis": {"connected": home is not None and _redis_connected(home)},
+        "storage": home_health.get("storage", {}).get("store", "Local"),
+        "regions": regions,
+        "map": {
+            "version": runtime.map.shard_map.version,
+            "epoch": runtime.fleet.epoch,
+            **({"refused": runtime.map.refused} if runtime.map.refused else {}),
+        },
+    }
+
+
+def of_region(runtime: Runtime, name: str) -> Json:
+    """One region's health. Raises NotFound."""
+    region = runtime.fleet.regions.get(RegionName(name))
+    if region is None:
+        raise NotFound(f"there is no region {name!r}; there are {', '.join(runtime.fleet.regions)}")
+    return region_health(region, runtime)
+
+
+def region_health(region: Region, runtime: Runtime) -> Json:
+    """A region: its shards, sessions and storage; DOWN when a shard of it cannot be written to."""
+    shards = {shard.name: _shard(shard, region, runtime) for shard in region.shards.values()}
+    sessions = region.sessions.health()
+    status = _worst([shard["status"] for shard in shards.values()])
+    if sessions.degraded and status == "OK":
+        status = "DEGRADED"
+    return {
+        "status": status,
+        "shards": shards,
+        "sessions": {
+            "store": sessions.store,
+            "connected": sessions.connected,
+            "detail": sessions.detail,
+            "fallback_since": sessions.fallback_since.isoformat() if sessions.fallback_since else None,
+            "pending": sessions.pending,
+        },
+        "storage": _storage(runtime),
+    }
+
+
+def _shard(shard: Shard, region: Region, runtime: Runtime) -> Json:
+    primary_at = shard.roles.primary
+    replicas = [
+        node
+        for at, node in shard.nodes.items()
+        if at != primary_at and (at in shard.roles.replicas or at != shard.spec.primary)
+    ]
+    lags = [lag for node in replicas if (lag := shard.lag_ms(node.at)) is not None]
+    trouble = shard.roles.alarm or region.faults.get(shard.name, "")
+    down = primary_at is None or bool(trouble)
+    lame = [node for node in replicas if not _usable(shard, node, runtime)]
+    return {
+        "status": "DOWN" if down else "DEGRADED" if lame else "OK",
+        "primary": _node(shard, shard.nodes[primary_at or shard.spec.primary], "primary", runtime),
+        "replicas": [_node(shard, node, "replica", runtime) for node in replicas],
+        "lag_ms": max(lags) if lags else None,
+        "buckets": region.ownership.counts().get(shard.name, 0),
+        **({"trouble": trouble} if trouble else {}),
+    }
+
+
+def _usable(shard: Shard, node: Node, runtime: Runtime) -> bool:
+    lag = shard.lag_ms(node.at)
+    return node.at in shard.roles.replicas and lag is not None and lag <= runtime.settings.db_replica_lag_max
+
+
+def _node(shard: Shard, node: Node, role: str, runtime: Runtime) -> Json:
+    """One node: `connected` only if it was seen in this role within the last seconds."""
+    evidence, figures = node.state.evidence, node.figures
+    plays = node.at == shard.roles.primary if role == "primary" else node.at in shard.roles.replicas
+    health: Json = {
+        "address": str(node.at),
+        "connected": plays,
+        "total": figures.total,
+        "idle": figures.idle,
+        "waiting": figures.waiting,
+        "seen_s_ago": round(shard.now() - evidence.seen_at, 1) if evidence else None,
+    }
+    if role == "replica":
+        health["lag_ms"] = shard.lag_ms(node.at)
+    if node.state.reason:
+        health["reason"] = node.state.reason
+    return health
+
+
+def _guide_database(region: Region, runtime: Runtime) -> Json:
+    """The guide's `database`: a region's primaries and replicas, each summed; `replica` is null where there is none."""
+    shards = [_shard(shard, region, runtime) for shard in region.shards.values()]
+    primaries = [shard["primary"] for shard in shards]
+    replicas = [replica for shard in shards for replica in shard["replicas"]]
+    return {"primary": _summed(primaries), "replica": _summed(replicas) if replicas else None}
+
+
+def _summed(nodes: list[Json]) -> Json:
+    return {
+        "connected": all(node["connected"] for node in nodes),
+        **{figure: sum(node[figure] for node in nodes) for figure in ("total", "idle", "waiting")},
+    }
+
+
+def _redis_connected(region: Region) -> bool:
+    health = region.sessions.health()
+    return health.store == "redis" and health.connected
+
+
+def _storage(runtime: Runtime) -> Json:
+    folder = runtime.settings.upload_folder
+    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
+    return {"store": "Local", "connected": os.access(nearest, os.W_OK), "spooled": 0}
+
+
+def _worst(statuses: list[Status]) -> Status:
+    return max(statuses, key=_ORDER.index, default="OK")

@@ -1,0 +1,37 @@
+"""Logs: structlog, one line for each thing that happened; people read the console form, machines the JSON form."""
+
+import logging
+from typing import Literal
+
+import orjson
+import structlog
+
+
+def configure(*, level: str, form: Literal["console", "json"]) -> None:
+    """Set up logging for the process. Libraries' own logs come through from warnings up, in the same form."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(lambda v, **_: orjson.dumps(v, default=str).decode()),
+        ]
+        if form == "json"
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+    )
+    structlog.configure(
+        processors=[*shared, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(
+        level=max(number, logging.WARNING), format="%(asctime)s [%(levelname)s] %(name)s: %(message)s", force=True
+    )
+    # The watcher of each node already says that it is down; the pool's retries would repeat it with a traceback.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)

@@ -1,0 +1,196 @@
+"""A customer's requests for parts. What follows from a request (bids, order, payments) shares its bucket."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from core.database.statement import Event, Query, Row, Write
+from core.errors import Conflict, FieldError, Invalid, NotFound
+from core.ids import Placement, placement_of
+from gateway.marketplace.fields import Input, Label, Latitude, Line, Longitude, Output, Prose, Vin, Year
+from gateway.marketplace.roles import CUSTOMER
+from gateway.operations import READ, WRITE, Api, Call, Consistency, Created, Items, Page
+
+api = Api("/requests", tag="requests")
+
+LIFETIME_HOURS = 24
+Condition = Literal["new", "used", "any"]
+Status = Literal["active", "accepted", "expired", "cancelled"]
+
+
+class Delivery(Output):
+    """Where the part should go."""
+
+    address: str
+    lat: float
+    lng: float
+
+
+class NewDelivery(Input):
+    """Where the part should go."""
+
+    address: Line
+    lat: Latitude
+    lng: Longitude
+
+
+def _distinct(images: list[UUID]) -> list[UUID]:
+    if len(set(images)) < len(images):
+        raise ValueError("must not name an upload twice")
+    return images
+
+
+class NewRequest(Input):
+    """A part that is wanted. `images` are ids of the customer's own uploads."""
+
+    car_make: Label
+    car_model: Label
+    car_year: Year
+    part_description: Prose
+    part_number: Label | None = None
+    part_category: Label | None = None
+    condition_required: Condition = "any"
+    vin: Vin | None = None
+    delivery: NewDelivery | None = None
+    images: Annotated[list[UUID], Field(max_length=7), AfterValidator(_distinct)] = []
+
+
+class PartRequest(Output):
+    """A request as its customer sees it; after 24 hours without an accepted bid it has expired."""
+
+    id: UUID
+    car_make: str
+    car_model: str
+    car_year: int
+    vin: str | None
+    part_description: str
+    part_number: str | None
+    part_category: str | None
+    condition_required: Condition
+    delivery: Delivery | None
+    images: list[UUID]
+    status: Status
+    created_at: datetime
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """A request from its row."""
+        address = row["delivery_address"]
+        delivery = (
+            None if address is None else Delivery(address=address, lat=row["delivery_lat"], lng=row["delivery_lng"])
+        )
+        return cls.model_validate({**row, "delivery": delivery})
+
+
+_COLUMNS = """id, car_make, car_model, car_year, vin, part_description, part_number, part_category, condition_required,
+    delivery_address, delivery_lat, delivery_lng, images, created_at, expires_at,
+    CASE WHEN status = 'active' AND expires_at <= now() THEN 'expired' ELSE status END AS status"""
+
+
+def _of(customer: UUID, after: str | None, limit: int) -> Query[PartRequest]:
+    return Query(
+        f"""SELECT {_COLUMNS} FROM marketplace.request
+            WHERE bucket = $1 AND customer = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4""",
+        (placement_of(customer).bucket, customer, after, limit),
+        PartRequest.of,
+    )
+
+
+def _one(id: UUID, customer: UUID) -> Query[PartRequest]:
+    return Query(
+        f"SELECT {_COLUMNS} FROM marketplace.request WHERE bucket = $1 AND id = $2 AND customer = $3",
+        (placement_of(id).bucket, id, customer),
+        PartRequest.of,
+    )
+
+
+def _create(id: UUID, event_id: UUID, customer: UUID, new: NewRequest) -> Write[PartRequest]:
+    columns: dict[str, Any] = {
+        "bucket": placement_of(id).bucket,
+        "id": id,
+        "customer": customer,
+        **new.model_dump(exclude={"delivery"}),
+        "delivery_address": new.delivery.address if new.delivery else None,
+        "delivery_lat": new.delivery.lat if new.delivery else None,
+        "delivery_lng": new.delivery.lng if new.delivery else None,
+    }
+    places = ", ".join(f"${at}" for at in range(1, len(columns) + 1))
+    return Write(
+        bucket=columns["bucket"],
+        sql=f"""INSERT INTO marketplace.request ({", ".join(columns)}, expires_at)
+                VALUES ({places}, now() + interval '{LIFETIME_HOURS} hours') RETURNING {_COLUMNS}""",
+        args=tuple(columns.values()),
+        row=PartRequest.of,
+        event=Event(event_id, "request.created", id, {"customer": str(customer), "car_make": new.car_make}),
+    )
+
+
+def _cancel(id: UUID, event_id: UUID, customer: UUID) -> Write[PartRequest]:
+    bucket = placement_of(id).bucket
+    return Write(
+        bucket=bucket,
+        sql=f"""UPDATE marketplace.request SET status = 'cancelled'
+                WHERE bucket = $1 AND id = $2 AND customer = $3 AND status = 'active' AND expires_at > now()
+                RETURNING {_COLUMNS}""",
+        args=(bucket, id, customer),
+        row=PartRequest.of,
+        if_none=Conflict("this request is not active, so it cannot be cancelled"),
+        event=Event(event_id, "request.cancelled", id, {"customer": str(customer)}),
+    )
+
+
+def _no_request() -> NotFound:
+    return NotFound("you have no such request")
+
+
+def _check_images(images: list[UUID], home: Placement) -> None:
+    """Uploads live in their owner's placement, so an id from elsewhere cannot be one of the caller's."""
+    faults = [
+        FieldError(f"images.{at}", "is not an upload of yours")
+        for at, image in enumerate(images)
+        if not _is_at(image, home)
+    ]
+    if faults:
+        raise Invalid(faults)
+
+
+def _is_at(id: UUID, home: Placement) -> bool:
+    try:
+        return placement_of(id) == home
+    except NotFound:
+        return False
+
+
+@api.post("", intent=WRITE, role=CUSTOMER)
+async def create(call: Call, request: NewRequest) -> Created[PartRequest]:
+    """Ask the region's garages for a part; the request lives 24 hours."""
+    _check_images(request.images, placement_of(call.user.id))
+    home = call.home
+    return Created(await home.write(_create(home.new_id(), home.new_id(), call.user.id, request)))
+
+
+@api.get("", intent=READ, role=CUSTOMER)
+async def own(call: Call, page: Page) -> Items[PartRequest]:
+    """The customer's own requests, newest first."""
+    rows = await call.home.read(_of(call.user.id, page.after, page.fetch))
+    return page.items(rows, key=lambda request: request.id)
+
+
+@api.get("/{request_id}", intent=READ, role=CUSTOMER)
+async def one(call: Call, request_id: UUID) -> PartRequest:
+    """One of the customer's own requests."""
+    return await call.at(request_id).read_one(_one(request_id, call.user.id), _no_request())
+
+
+@api.post("/{request_id}/cancel", intent=WRITE, role=CUSTOMER, errors=["conflict"])
+async def cancel(call: Call, request_id: UUID) -> PartRequest:
+    """Cancel an active request (409 when it has ended already)."""
+    place = call.at(request_id)
+    try:
+        return await place.write(_cancel(request_id, place.new_id(), call.user.id))
+    except Conflict:
+        await place.read_one(_one(request_id, call.user.id), _no_request(), consistency=Consistency.STRONG)
+        raise

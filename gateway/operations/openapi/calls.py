@@ -1,0 +1,81 @@
+"""One operation as the API document describes it."""
+
+import inspect
+from typing import Any, Final
+
+from core.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from gateway.operations.openapi import headers, problems
+from gateway.operations.openapi.schemas import Schemas
+from gateway.operations.operation import Intent, Items, Operation
+
+Json = dict[str, Any]
+_SAID: Final = {200: "Done.", 201: "Made.", 204: "Done; there is nothing to say."}
+_PAGING: Final[list[Json]] = [
+    {
+        "name": "limit",
+        "in": "query",
+        "description": "How many items a page has at most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX, "default": PAGE_ITEMS_DEFAULT},
+    },
+    {
+        "name": "cursor",
+        "in": "query",
+        "description": "`next` of the page before, unchanged; none for the first page.",
+        "schema": {"type": "string"},
+    },
+]
+
+
+def call_object(operation: Operation, schemas: Schemas) -> tuple[Json, dict[str, Json]]:
+    """An operation's OpenAPI object, and the named problem responses that it refers to."""
+    has_etag = _has_etag(operation)
+    referred, named = problems.responses(problems.codes_of(operation))
+    call: Json = {
+        "operationId": operation.name,
+        "tags": [operation.tag] if operation.tag else [],
+        "summary": operation.summary.removesuffix("."),
+        "description": _description(operation),
+        "parameters": [*_parameters(operation, schemas), *headers.parameters_of(operation, has_etag=has_etag)],
+        "responses": _answers(operation, schemas, has_etag=has_etag) | referred,
+    }
+    if operation.body is not None:
+        call["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas.body(operation)}}}
+    if operation.public:
+        call["security"] = []
+    return call, named
+
+
+def _has_etag(operation: Operation) -> bool:
+    is_list = inspect.isclass(operation.result) and issubclass(operation.result, Items)
+    return operation.method == "GET" and operation.result is not None and not is_list
+
+
+def _description(operation: Operation) -> str:
+    more = inspect.cleandoc(operation.handler.__doc__ or "").partition("\n")[2].strip()
+    where = "Writes to the primary" if operation.intent is Intent.WRITE else "Reads from a replica"
+    if operation.intent is Intent.READ and operation.consistency == "strong":
+        where = "Reads from the primary"
+    who = "anybody" if operation.public else " or ".join(sorted(operation.roles)) or "every user"
+    facts = f"*For {who}. {where}; consistency: {operation.consistency}.*"
+    return f"{more}\n\n{facts}" if more else facts
+
+
+def _parameters(operation: Operation, schemas: Schemas) -> list[Json]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in schemas.path_parameters(operation).items()
+    ]
+    in_query = [
+        {"name": name, "in": "query", "required": required, "schema": schema}
+        for name, (schema, required) in schemas.query_parameters(operation).items()
+    ]
+    return in_path + in_query + (_PAGING if operation.page is not None else [])
+
+
+def _answers(operation: Operation, schemas: Schemas, *, has_etag: bool) -> Json:
+    said = headers.answered_by(operation, has_etag=has_etag)
+    success: Json = {"description": _SAID[operation.status], "headers": said}
+    if operation.result is not None:
+        success["content"] = {"application/json": {"schema": schemas.result(operation)}}
+    unchanged = {"304": {"description": "What you hold is still right.", "headers": said}} if has_etag else {}
+    return {str(operation.status): success, **unchanged}

@@ -1,0 +1,132 @@
+"""The headers that every operation reads or writes, as components that the operations refer to."""
+
+from typing import Any, Final
+
+from core.limits import (
+    DEADLINE_MIN_S,
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    REQUEST_DEADLINE_S,
+    REQUEST_ID_CHARS_MAX,
+    TOKEN_CHARS_MAX,
+)
+from gateway.boundary import REQUEST_ID, TIMEOUT
+from gateway.geography.headers import REGION, ROUTE
+from gateway.operations.dispatch import CONSISTENCY_HEADER, IDEMPOTENCY_HEADER, TOKEN_HEADER
+from gateway.operations.operation import Intent, Operation
+
+Json = dict[str, Any]
+
+_ID_EXAMPLE: Final = "5d0c6f3ae6a14c0f9e2b7c1d8a4f9b10"
+_TOKEN_EXAMPLE: Final = "AQEBAAAAAAZyNwAB.q3V1c2Vh"  # noqa: S105
+_ETAG_EXAMPLE: Final = '"6d1c0b8e52aa90f35f1e7c44"'
+IF_NONE_MATCH: Final = "If-None-Match"
+REPLAYED: Final = "Idempotent-Replayed"
+
+
+def _parameter(name: str, description: str, schema: Json, example: str) -> Json:
+    """The example stands in the text: as an `example` the docs page would fill it in and send it with every call."""
+    return {"name": name, "in": "header", "description": f"{description} For instance `{example}`.", "schema": schema}
+
+
+PARAMETERS: Final[dict[str, Json]] = {
+    parameter["name"]: parameter
+    for parameter in (
+        _parameter(
+            REQUEST_ID,
+            "Your own id for this request; it comes back and stands in our logs. One is made if you send none.",
+            {"type": "string", "minLength": 1, "maxLength": REQUEST_ID_CHARS_MAX},
+            _ID_EXAMPLE,
+        ),
+        _parameter(
+            TIMEOUT,
+            f"Seconds you will wait, at least {DEADLINE_MIN_S:g}; it may shorten the server's own bound "
+            f"({REQUEST_DEADLINE_S:g} by default), never lengthen it. After it: 504 `deadline`.",
+            {"type": "number", "exclusiveMinimum": 0},
+            "5",
+        ),
+        _parameter(
+            REGION,
+            "The region to ask, where no id and no login decides it. An unknown region: 400.",
+            {"type": "string"},
+            "qa",
+        ),
+        _parameter(
+            CONSISTENCY_HEADER,
+            "How recent an answer must be: `eventual` (any replica), `session` (your own writes are seen, if you send "
+            "the token), `strong` (asks the primary).",
+            {"type": "string", "enum": ["eventual", "session", "strong"]},
+            "session",
+        ),
+        _parameter(
+            TOKEN_HEADER,
+            "The newest Consistency-Token you were given, unchanged: you then read your own writes.",
+            {"type": "string", "maxLength": TOKEN_CHARS_MAX},
+            _TOKEN_EXAMPLE,
+        ),
+        _parameter(
+            IDEMPOTENCY_HEADER,
+            "A key of yours (a UUID, say) that makes repeating this POST safe for 24 hours: same key and body, same "
+            "answer; same key and another body, 422; while the first is in flight, 409.",
+            {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX},
+            "0b1f6a0e-6d0e-4f57-9a52-0f4a3c1f6f2d",
+        ),
+        _parameter(IF_NONE_MATCH, "The ETag you hold; if it is right still: 304.", {"type": "string"}, _ETAG_EXAMPLE),
+    )
+}
+"""Request headers, by name."""
+
+HEADERS: Final[dict[str, Json]] = {
+    REQUEST_ID: {
+        "description": "The id of this request: yours, or the one that was made.",
+        "schema": {"type": "string"},
+        "example": _ID_EXAMPLE,
+    },
+    ROUTE: {
+        "description": "Which shard and role answered, which signal decided the region, and the ownership epoch.",
+        "schema": {"type": "string"},
+        "example": "qa-1/replica; by=user; epoch=7",
+    },
+    TOKEN_HEADER: {
+        "description": "Proof of what you have now written and seen; send the newest one with your next request.",
+        "schema": {"type": "string"},
+        "example": _TOKEN_EXAMPLE,
+    },
+    REPLAYED: {
+        "description": "`true` when this is the stored answer of an earlier request with the same Idempotency-Key.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "ETag": {"description": "The answer's version.", "schema": {"type": "string"}, "example": _ETAG_EXAMPLE},
+    "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}, "example": 1},
+    "WWW-Authenticate": {
+        "description": "How to log in.",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="meridian", error="invalid_token", error_description="expired"',
+    },
+}
+"""Response headers, by name."""
+
+
+def parameters_of(operation: Operation, *, has_etag: bool) -> list[Json]:
+    """References to the request headers that an operation reads."""
+    names = [REQUEST_ID, TIMEOUT, REGION, CONSISTENCY_HEADER, TOKEN_HEADER]
+    if operation.method == "POST" and operation.intent is Intent.WRITE:
+        names.append(IDEMPOTENCY_HEADER)
+    if has_etag:
+        names.append(IF_NONE_MATCH)
+    return [ref_to(name) for name in names]
+
+
+def ref_to(name: str) -> Json:
+    """A reference to a request header."""
+    return {"$ref": f"#/components/parameters/{name}"}
+
+
+def answered(*names: str) -> Json:
+    """References to response headers, as a response has them."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def answered_by(operation: Operation, *, has_etag: bool) -> Json:
+    """The headers of an operation's successful answer."""
+    replayed = [REPLAYED] if operation.method == "POST" and operation.intent is Intent.WRITE else []
+    return answered(REQUEST_ID, ROUTE, TOKEN_HEADER, *replayed, *(["ETag"] if has_etag else []))

@@ -1,0 +1,87 @@
+"""What an operation is: one declared API call. Plain values; nothing here runs."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from core.database.shard import Consistency
+
+T = TypeVar("T")
+
+
+class Intent(StrEnum):
+    """A read goes to a replica, a write to the primary."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+READ, WRITE = Intent.READ, Intent.WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Created(Generic[T]):
+    """A result that answers 201."""
+
+    value: T
+
+
+class Items(BaseModel, Generic[T]):
+    """A page of a list: `next` is the cursor of the page after it, or null."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class PartialItems(Items[T], Generic[T]):
+    """A page over several shards: `missing` names those that did not answer; then `partial` is true."""
+
+    partial: bool = False
+    missing: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One path parameter of an operation and the type it is parsed to."""
+
+    name: str
+    type: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One declared API call: everything that routing, parsing, authorisation and the API document need to know.
+
+    `roles` empty: any user; `public`: nobody needs to be logged in. `phone_field` names the body's field whose country
+    is a signal of geography.
+    """
+
+    method: str
+    path: str
+    intent: Intent
+    handler: Callable[..., Awaitable[Any]]
+    consistency: Consistency = Consistency.SESSION
+    roles: frozenset[str] = frozenset()
+    public: bool = False
+    phone_field: str | None = None
+    path_parameters: tuple[Parameter, ...] = ()
+    body: tuple[str, type[BaseModel]] | None = None
+    query: tuple[str, type[BaseModel]] | None = None
+    page: str | None = None
+    result: Any = None
+    status: int = 200
+    tag: str = ""
+    errors: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def name(self) -> str:
+        """The operation's id in the API document, metrics and cursors: the handler's name, after its tag."""
+        return f"{self.tag}_{self.handler.__name__}" if self.tag else self.handler.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (self.handler.__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,92 @@
+"""Serving: the public and the admin listener, and a shutdown that drops no accepted request.
+
+On SIGTERM or SIGINT: 1. ready answers 503 and answers say `Connection: close`; 2. a lame-duck pause, so that load
+balancers notice; 3. the listener closes; 4. connections that were accepted just before may still send their request, and
+requests under way finish, bounded; 5. pools close; 6. the admin port closes last.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from core.limits import REQUEST_BODY_BYTES_MAX
+from gateway.boundary import boundary
+from gateway.routes import add_admin, add_public
+from gateway.runtime import Runtime
+
+_KEEPALIVE_S: Final = 75.0
+_LINGER_S: Final = 0.25
+_log = structlog.get_logger("server")
+
+
+class PortTaken(Exception):
+    """A port is in use; the text says which, and which setting changes it."""
+
+
+@asynccontextmanager
+async def listening(runtime: Runtime) -> AsyncIterator[None]:
+    """Both listeners, open for the length of the block; the public one is drained first when it ends."""
+    settings = runtime.settings
+    admin = _runner(runtime, add_admin, shutdown_timeout_s=1.0)
+    public = _runner(runtime, add_public, shutdown_timeout_s=settings.drain_s)
+    try:
+        await admin.setup()
+        await public.setup()
+        await _listen(admin, settings.admin_host, settings.admin_port, "ADMIN_PORT")
+        await _listen(public, settings.host, settings.port, "PORT")
+        yield
+    finally:
+        for site in list(public.sites):
+            await site.stop()
+        await asyncio.sleep(_LINGER_S)
+        await public.cleanup()
+        await admin.cleanup()
+
+
+async def until_told_to_stop(runtime: Runtime) -> None:
+    """Wait for SIGTERM or SIGINT, then lead clients away for the lame-duck pause. A second signal cuts the pause."""
+    loop = asyncio.get_running_loop()
+    told, told_again = asyncio.Event(), asyncio.Event()
+
+    def tell() -> None:
+        (told_again if told.is_set() else told).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell)
+    try:
+        await told.wait()
+        runtime.draining = True
+        _log.info("draining", lame_duck_s=runtime.settings.lame_duck_s, bound_s=runtime.settings.drain_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(runtime.settings.lame_duck_s):
+                await told_again.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _runner(
+    runtime: Runtime, add_routes: Callable[[web.Application, Runtime], None], *, shutdown_timeout_s: float
+) -> web.AppRunner:
+    app = web.Application(middlewares=[boundary(runtime)], client_max_size=REQUEST_BODY_BYTES_MAX)
+    add_routes(app, runtime)
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=_KEEPALIVE_S,
+        shutdown_timeout=shutdown_timeout_s,
+        handler_cancellation=False,
+    )
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, setting: str) -> None:
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+    except OSError as exc:
+        raise PortTaken(f"cannot listen on {host}:{port} ({exc.strerror}); set {setting} to another port") from exc

@@ -1,0 +1,34 @@
+"""One real system for the whole session: starting it takes seconds, so tests share it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway import logs
+from tests.system import Client, Phones, System, running_system
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_logs() -> None:
+    """Errors only: a failing test should not be looked for between requests' lines."""
+    logs.configure(level="error", form="console")
+
+
+@pytest.fixture(scope="session")
+async def system() -> AsyncIterator[System]:
+    """The servers, migrated, with no data."""
+    async with running_system() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def gateway(system: System) -> AsyncIterator[Client]:
+    """A gateway that tests share; one that changes anything about it takes `system.gateway()`."""
+    async with system.gateway() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def phones() -> Phones:
+    """Phone numbers that no other test has."""
+    return Phones()

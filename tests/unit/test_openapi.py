@@ -1,0 +1,227 @@
+"""The API document: valid, complete, without loose ends, and the same every time."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import BaseModel
+
+from core.ids import placement_of
+from gateway.marketplace import SERVICE
+from gateway.operations import READ, WRITE, Api, Call, Created, Items, Page
+from gateway.operations.openapi import document
+from gateway.operations.openapi.examples import FIELD_EXAMPLES
+from gateway.operations.openapi.problems import MEANING, codes_of
+from gateway.operations.operation import Operation
+from gateway.problems import STATUS
+
+OPERATIONS = SERVICE.api.operations
+DOCUMENT = document(OPERATIONS)
+Json = dict[str, Any]
+
+
+class Spare(BaseModel):
+    id: UUID
+    note: str | None = None
+
+
+class Wish(BaseModel):
+    note: str
+    colour: str | None = None
+
+
+class Filter(BaseModel):
+    make: str
+    colour: str | None = None
+
+
+def made_of(api: Api) -> Json:
+    made = document(api.operations)
+    OpenAPIV31SpecValidator(made).validate()
+    return made
+
+
+def call_of(operation: Operation) -> Json:
+    found: Json = DOCUMENT["paths"][operation.path][operation.method.lower()]
+    return found
+
+
+def nodes(node: object) -> Iterator[Json]:
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from nodes(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from nodes(child)
+
+
+def resolved(ref: str) -> Any:
+    at: Any = DOCUMENT
+    for part in ref.removeprefix("#/").split("/"):
+        at = at[part.replace("~1", "/").replace("~0", "~")]
+    return at
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+    assert DOCUMENT["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.name)
+def test_every_operation_is_described(operation: Operation) -> None:
+    call = call_of(operation)
+    assert call["operationId"] == operation.name
+    assert call["summary"]
+    assert str(operation.status) in call["responses"]
+    assert (call.get("security") == []) is operation.public
+    in_path = [p["name"] for p in call["parameters"] if p.get("in") == "path"]
+    assert in_path == [p.name for p in operation.path_parameters]
+    assert ("requestBody" in call) is (operation.body is not None)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.name)
+def test_every_error_of_an_operation_has_its_status_and_an_example(operation: Operation) -> None:
+    answers = call_of(operation)["responses"]
+    documented = set()
+    for status, answer in answers.items():
+        if "$ref" in answer:
+            examples = resolved(answer["$ref"])["content"]["application/problem+json"]["examples"]
+            assert {example["value"]["status"] for example in examples.values()} == {int(status)}
+            documented |= examples.keys()
+    assert documented == set(codes_of(operation))
+    assert set(operation.errors) <= documented
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [node["operationId"] for node in nodes(DOCUMENT["paths"]) if "operationId" in node]
+    assert len(ids) == len(set(ids)) == len(OPERATIONS) + 4
+
+
+def test_health_is_described_in_every_variant() -> None:
+    for path in ("/health", "/health/live", "/health/ready", "/health/regions/{region}"):
+        assert DOCUMENT["paths"][path]["get"]["security"] == []
+
+
+def test_every_error_code_is_documented_with_its_meaning() -> None:
+    problem = DOCUMENT["components"]["schemas"]["Problem"]
+    assert problem["properties"]["code"]["enum"] == list(STATUS)
+    assert MEANING.keys() == STATUS.keys()
+    assert [(p["code"], p["status"], p["title"]) for p in problem["x-problems"]] == [
+        (code, status, title) for code, (status, title) in STATUS.items()
+    ]
+
+
+def test_no_reference_dangles_and_no_schema_is_idle() -> None:
+    refs = {node["$ref"] for node in nodes(DOCUMENT) if "$ref" in node}
+    for ref in refs:
+        assert resolved(ref) is not None
+    for kind, names in DOCUMENT["components"].items():
+        if kind != "securitySchemes":
+            assert {f"#/components/{kind}/{name}" for name in names} <= refs
+
+
+def test_every_example_of_a_problem_and_of_health_fits_its_schema() -> None:
+    for node in nodes(DOCUMENT):
+        if "schema" not in node or not ("examples" in node or "example" in node):
+            continue
+        values = [e["value"] for e in node.get("examples", {}).values()] + [node[k] for k in ("example",) if k in node]
+        for value in values:
+            OAS31Validator({**node["schema"], "components": DOCUMENT["components"]}).validate(value)
+
+
+def test_every_example_of_a_field_fits_its_field() -> None:
+    for node in nodes(DOCUMENT["components"]["schemas"]):
+        for example in node["examples"] if isinstance(node.get("examples"), list) else []:
+            OAS31Validator({**node, "components": DOCUMENT["components"]}).validate(example)
+
+
+def test_the_example_id_is_one_of_ours_in_doha() -> None:
+    assert placement_of(UUID(str(FIELD_EXAMPLES["id"]))).region_code == 1
+
+
+def test_names_are_readable_and_no_default_is_null() -> None:
+    names = DOCUMENT["components"]["schemas"].keys()
+    assert "VehicleItems" in names
+    assert all(name.isalnum() for name in names)
+    assert not any("default" in node and node["default"] is None for node in nodes(DOCUMENT["components"]["schemas"]))
+
+
+def test_it_is_the_same_in_every_process() -> None:
+    program = (
+        "import orjson, sys; from gateway.marketplace import SERVICE; from gateway.operations.openapi import document;"
+        "sys.stdout.buffer.write(orjson.dumps(document(SERVICE.api.operations)))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(texts) == 1
+    assert json.loads(texts.pop()) == DOCUMENT
+
+
+def test_a_list_has_paging_and_its_items() -> None:
+    api = Api("/api/v1/spares", tag="spares")
+
+    @api.get("", intent=READ)
+    async def own(call: Call, page: Page, filter: Filter) -> Items[Spare]:
+        """Spares."""
+        raise NotImplementedError
+
+    made = made_of(api)
+    call = made["paths"]["/api/v1/spares"]["get"]
+    parameters = {p["name"]: p for p in call["parameters"] if "name" in p}
+    assert list(parameters) == ["make", "colour", "limit", "cursor"]
+    assert [parameters[name].get("required", False) for name in parameters] == [True, False, False, False]
+    assert parameters["colour"]["schema"] == {"type": "string"}
+    assert call["responses"]["200"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/SpareItems"
+    }
+    assert "ETag" not in call["responses"]["200"]["headers"]
+    assert "Filter" not in made["components"]["schemas"]
+    assert made["components"]["schemas"]["SpareItems"]["required"] == ["items", "next"]
+
+
+def test_a_created_resource_answers_201_and_a_union_is_any_of() -> None:
+    api = Api("/api/v1/spares", tag="spares")
+
+    @api.post("/{spare_id}", intent=WRITE, role="customer")
+    async def add(call: Call, spare_id: UUID, wish: Wish) -> Created[Spare | Wish]:
+        """Add one.
+
+        It is kept.
+        """
+        raise NotImplementedError
+
+    call = made_of(api)["paths"]["/api/v1/spares/{spare_id}"]["post"]
+    answer = call["responses"]["201"]["content"]["application/json"]["schema"]
+    assert {"$ref": "#/components/schemas/Spare"} in answer["anyOf"]
+    assert call["parameters"][0]["schema"]["format"] == "uuid"
+    assert {"$ref": "#/components/parameters/Idempotency-Key"} in call["parameters"]
+    assert call["description"].startswith("It is kept.")
+    expected = {"201", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503", "504"}
+    assert call["responses"].keys() == expected
+
+
+def test_an_unknown_error_code_is_refused() -> None:
+    api = Api("/api/v1/spares")
+
+    @api.get("", intent=READ, errors=["no_such_code"])
+    async def own(call: Call) -> Spare:
+        """One."""
+        raise NotImplementedError
+
+    with pytest.raises(ValueError, match="no_such_code"):
+        document(api.operations)
