@@ -1,9 +1,9 @@
 """Putting the OpenAPI document together from operations, health, headers, problems and schemas."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, Final
 
+from gateway import __version__
 from gateway.operations.openapi import headers, health, problems
 from gateway.operations.openapi.calls import call_object
 from gateway.operations.openapi.examples import FIELD_EXAMPLES
@@ -51,7 +51,7 @@ def document(operations: Sequence[Operation], *, examples: Mapping[str, object] 
         "openapi": "3.1.0",
         "info": {
             "title": "Meridian",
-            "version": version("meridian"),
+            "version": __version__,
             "summary": "Every user served from their own country.",
             "description": INTRODUCTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
