@@ -75,6 +75,8 @@ class Region:
         self.faults: dict[ShardName, str] = {}
         self._claims: dict[ShardName, list[Claim]] = {}
         self._login_key: bytes | None = None
+        self._refreshing = asyncio.Lock()
+        self._refreshes = 0
         self._stale = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -160,9 +162,17 @@ class Region:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Ask every shard which buckets it owns. A shard that cannot be asked keeps its last answer."""
-        await asyncio.gather(*(self._ask(shard) for shard in self.shards.values()))
-        self.ownership = Ownership(self._claims)
+        """Ask every shard which buckets it owns. A shard that cannot be asked keeps its last answer.
+
+        All who ask while one refresh is under way share the next: many refused writers are one question.
+        """
+        begun_before = self._refreshes
+        async with self._refreshing:
+            if self._refreshes > begun_before:
+                return
+            self._refreshes += 1
+            await asyncio.gather(*(self._ask(shard) for shard in self.shards.values()))
+            self.ownership = Ownership(self._claims)
 
     async def _ask(self, shard: Shard) -> None:
         deadline = asyncio.get_running_loop().time() + PROBE_TIMEOUT_S
@@ -192,6 +202,8 @@ class Region:
                 f"the servers of {spec.name} say they are {found.name} of region {found.region} (code"
                 f" {found.region_code}); correct the addresses in the shard map"
             )
+        if self._login_key not in (None, found.login_key):
+            return f"{spec.name} was begun apart from the other shards of {self.spec.name}: its login key differs"
         return ""
 
 

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isfinite
 from typing import Any, Final
 from uuid import UUID
 
@@ -121,7 +122,7 @@ class Credentials:
             )
         except jwt.InvalidTokenError as exc:
             raise Unauthenticated("the token is not valid") from exc
-        if not isinstance(claims["exp"], int | float):
+        if not isinstance(claims["exp"], int | float) or not isfinite(claims["exp"]):
             raise Unauthenticated("the token is not valid")
         if claims["exp"] <= self._now():
             raise TokenExpired("the token has expired")

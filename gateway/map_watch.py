@@ -35,7 +35,7 @@ class MapWatch:
         adopt: Callable[[ShardMap], Awaitable[None]],
         refuse: Callable[[str], None],
     ) -> None:
-        self._path = path.absolute()
+        self._path = path
         self._in_force = in_force
         self._environment = environment
         self._adopt = adopt
@@ -62,7 +62,7 @@ class MapWatch:
             self._tell(str(exc))
             return
         before = self._in_force()
-        if _same(found, before):
+        if found == before:
             self._tell("")
             return
         changes = differences(before, found)
@@ -75,7 +75,7 @@ class MapWatch:
         self._tell("")
 
     async def _notice(self, touched: asyncio.Event) -> None:
-        async for _ in awatch(self._path.parent, recursive=False, debounce=200):
+        async for _ in awatch(self._path.absolute().parent, recursive=False, debounce=200):
             touched.set()
 
     def _tell(self, refused: str) -> None:
@@ -87,8 +87,3 @@ class MapWatch:
             _log.error("map_refused", file=str(self._path), reasons=refused.splitlines())
         else:
             _log.info("map_accepted", file=str(self._path))
-
-
-def _same(one: ShardMap, other: ShardMap) -> bool:
-    """Same text, and the same meaning: a variable's new value makes another map of the same text."""
-    return one == other

@@ -1,12 +1,13 @@
 """Serving: the public and the admin listener, and a shutdown that drops no accepted request.
 
 On SIGTERM or SIGINT: 1. ready answers 503 and answers say `Connection: close`; 2. a lame-duck pause, so that load
-balancers notice; 3. the listener closes; 4. connections that were accepted just before may still send their request, and
-requests under way finish, bounded; 5. pools close; 6. the admin port closes last.
+balancers notice; 3. the listener closes, and who had connected by then is let in; 4. connections that were let in may
+still send their request, and requests under way finish, bounded; 5. pools close; 6. the admin port closes last.
 """
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -20,6 +21,7 @@ from gateway.routes import add_admin, add_public
 from gateway.runtime import Runtime
 
 _KEEPALIVE_S: Final = 75.0
+_BACKLOG: Final = 1024
 _LINGER_S: Final = 0.25
 _log = structlog.get_logger("server")
 
@@ -37,13 +39,12 @@ async def listening(runtime: Runtime) -> AsyncIterator[None]:
     try:
         await admin.setup()
         await public.setup()
-        await _listen(admin, settings.admin_host, settings.admin_port, "ADMIN_PORT")
-        await _listen(public, settings.host, settings.port, "PORT")
+        await _listen(admin, _bound(settings.admin_host, settings.admin_port, "ADMIN_PORT"))
+        listener = _bound(settings.host, settings.port, "PORT")
+        await _listen(public, listener)
         yield
+        await _stop_listening(public, listener)
     finally:
-        for site in list(public.sites):
-            await site.stop()
-        await asyncio.sleep(_LINGER_S)
         await public.cleanup()
         await admin.cleanup()
 
@@ -85,8 +86,33 @@ def _runner(
     )
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, setting: str) -> None:
+def _bound(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as exc:
         raise PortTaken(f"cannot listen on {host}:{port} ({exc.strerror}); set {setting} to another port") from exc
+
+
+async def _listen(runner: web.AppRunner, listener: socket.socket) -> None:
+    listener.setblocking(False)
+    await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+
+
+async def _stop_listening(runner: web.AppRunner, listener: socket.socket) -> None:
+    """Close the listener without resetting the connections that wait in its queue.
+
+    The loop's servers close their socket at once, which resets the queue. A duplicate keeps it open meanwhile: what
+    stands in the queue is accepted from that and served like the rest.
+    """
+    loop = asyncio.get_running_loop()
+    assert runner.server is not None
+    with listener.dup() as last:
+        for site in list(runner.sites):
+            await site.stop()
+        with suppress(BlockingIOError):
+            for _ in range(_BACKLOG):
+                connection, _ = last.accept()
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(runner.server, connection)
+    await asyncio.sleep(_LINGER_S)

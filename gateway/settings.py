@@ -1,7 +1,7 @@
 """Everything the environment can say, read in this one place, with the scaling guide's names, units and defaults."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from core import limits
 from core.database.settings import DatabaseSettings
 from core.errors import FieldError, Invalid
+from gateway.geography.trust import TrustedProxies
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
@@ -18,6 +19,7 @@ Connections = Annotated[int, Field(ge=1, le=10_000)]
 Switch = Annotated[bool, BeforeValidator(lambda v: {"on": True, "off": False}.get(v, v) if isinstance(v, str) else v)]
 
 SECRET_CHARS_MIN = 32
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def environment(folder: Path | None = None) -> Mapping[str, str]:
@@ -110,10 +112,15 @@ class Settings(BaseModel):
         return settings
 
 
-def _contradictions(settings: Settings) -> list[FieldError]:
+def _contradictions(settings: Settings) -> Iterator[FieldError]:
     if settings.db_pool_min > settings.db_pool_max:
-        return [FieldError("DB_POOL_MIN", f"{settings.db_pool_min} is more than DB_POOL_MAX, {settings.db_pool_max}")]
-    return []
+        yield FieldError("DB_POOL_MIN", f"{settings.db_pool_min} is more than DB_POOL_MAX, {settings.db_pool_max}")
+    try:
+        TrustedProxies.parse(settings.trusted_proxies)
+    except ValueError as exc:
+        yield FieldError("TRUSTED_PROXIES", str(exc).removeprefix("TRUSTED_PROXIES: "))
+    if settings.redis_url and not settings.redis_url.get_secret_value().startswith(_REDIS_SCHEMES):
+        yield FieldError("REDIS_URL", f"must begin with one of {', '.join(_REDIS_SCHEMES)}")
 
 
 def _weak_secrets(settings: Settings) -> list[FieldError]:

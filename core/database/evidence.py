@@ -115,7 +115,7 @@ class LagClock:
     def primary_at(self, lsn: int, now: float) -> None:
         """Note that the primary was at `lsn` at time `now` (seconds)."""
         if self._samples and lsn < self._samples[-1][0]:
-            # Only a new primary is behind the old one's last position; measured by that, every replica would lag for ever.
+            # A new primary, behind the old one's last position: against that every replica would seem to lag for ever.
             self._samples.clear()
         if not self._samples or (lsn > self._samples[-1][0] and now - self._samples[-1][1] >= LAG_SAMPLE_S):
             self._samples.append((lsn, now))

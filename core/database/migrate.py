@@ -17,12 +17,15 @@ import asyncpg
 
 from core.database.connect import Conn, arguments, prepare
 from core.database.settings import DatabaseSettings, Login
+from core.database.translate import BROKEN
 from core.errors import Conflict, ShardUnavailable
 from core.limits import MIGRATION_LOCK_WAIT_S
 from core.shard_map.model import RegionSpec, ShardName, ShardSpec
 from core.shard_map.ring import ring_table
 
 _LOCK_ID = 0x4D52444E  # the same "MRDN" as the guard's lock class; a one-argument lock is another key space
+
+_FAILURES = (Conflict, ShardUnavailable, asyncpg.PostgresError, *BROKEN)
 
 _LEDGER_SQL = """
 CREATE SCHEMA IF NOT EXISTS meridian;
@@ -85,24 +88,25 @@ async def migrate_region(
     async with AsyncExitStack() as stack:
         open_shards: dict[ShardName, Conn] = {}
         faults: dict[ShardName, str] = {}
-        for shard in region.shards:
+        # In one order, whatever the map's: two runs that lock each other's next shard would wait in vain.
+        for shard in sorted(region.shards, key=lambda shard: shard.name):
             try:
                 open_shards[shard.name] = await stack.enter_async_context(_locked_primary(shard, settings))
                 await _apply(open_shards[shard.name], engine[:1])
-            except (Conflict, ShardUnavailable, asyncpg.PostgresError) as exc:
+            except _FAILURES as exc:
                 open_shards.pop(shard.name, None)
                 faults[shard.name] = str(exc)
         try:
             await _introduce(region, open_shards, new_key)
-        except (Conflict, ShardUnavailable) as exc:
+        except _FAILURES as exc:
             return [
-                await _status(s.name, open_shards, [*engine, *service], {s.name: exc.detail} | faults)
+                await _status(s.name, open_shards, [*engine, *service], {s.name: str(exc)} | faults)
                 for s in region.shards
             ]
         for name, connection in open_shards.items():
             try:
                 await _apply(connection, [*engine[1:], *service])
-            except (Conflict, asyncpg.PostgresError) as exc:
+            except _FAILURES as exc:
                 faults[name] = str(exc)
         return [await _status(s.name, open_shards, [*engine, *service], faults) for s in region.shards]
 
@@ -116,8 +120,8 @@ async def region_status(
         try:
             async with _primary(shard, settings) as connection:
                 statuses.append(await _status(shard.name, {shard.name: connection}, migrations, {}))
-        except ShardUnavailable as exc:
-            statuses.append(ShardStatus(shard.name, (), tuple(m.name for m in migrations), exc.detail))
+        except _FAILURES as exc:
+            statuses.append(ShardStatus(shard.name, (), tuple(m.name for m in migrations), str(exc)))
     return statuses
 
 
@@ -125,7 +129,7 @@ async def _status(
     name: ShardName, open_shards: Mapping[ShardName, Conn], wanted: Sequence[Migration], faults: Mapping[ShardName, str]
 ) -> ShardStatus:
     connection = open_shards.get(name)
-    done = await _ledger(connection) if connection is not None else {}
+    done = {} if connection is None or connection.is_closed() else await _ledger(connection)
     applied = tuple(m.name for m in wanted if (m.source, m.number) in done)
     pending = tuple(m.name for m in wanted if (m.source, m.number) not in done)
     changed = [m.name for m in wanted if done.get((m.source, m.number), m.digest) != m.digest]
@@ -183,17 +187,24 @@ async def _apply(connection: Conn, migrations: Sequence[Migration]) -> None:
     for migration in migrations:
         known = done.get((migration.source, migration.number))
         if known is None:
-            async with connection.transaction():
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO meridian.migration (source, number, name, sha256) VALUES ($1, $2, $3, $4)",
-                    migration.source,
-                    migration.number,
-                    migration.name,
-                    migration.digest,
-                )
+            try:
+                await _run(connection, migration)
+            except asyncpg.PostgresError as exc:
+                raise Conflict(f"{migration.name} of {migration.source} failed and was undone: {exc}") from exc
         elif known != migration.digest:
             raise Conflict(f"{migration.name} of {migration.source} changed after it was applied; restore the file")
+
+
+async def _run(connection: Conn, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO meridian.migration (source, number, name, sha256) VALUES ($1, $2, $3, $4)",
+            migration.source,
+            migration.number,
+            migration.name,
+            migration.digest,
+        )
 
 
 async def _introduce(region: RegionSpec, shards: Mapping[ShardName, Conn], new_key: Callable[[], bytes]) -> None:

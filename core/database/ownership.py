@@ -51,7 +51,8 @@ class Ownership:
     def __init__(self, claims: Mapping[ShardName, Sequence[Claim]]) -> None:
         self._owners: list[ShardName | None] = [None] * BUCKETS_PER_REGION
         self._epochs: list[int] = [0] * BUCKETS_PER_REGION
-        for shard, rows in claims.items():
+        # By name, so that every gateway reads the same answers alike, in whatever order they came.
+        for shard, rows in sorted(claims.items()):
             for claim in rows:
                 if claim.state != "moved" and claim.epoch > self._epochs[claim.bucket]:
                     self._owners[claim.bucket] = shard

@@ -73,6 +73,8 @@ class Pool:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+        if self._discarding:
+            await asyncio.wait(self._discarding)
 
     async def expire(self) -> None:
         """Close every connection of today as it comes back: the node changed under them."""
@@ -105,20 +107,19 @@ class Pool:
             raise
         finally:
             self._in_use -= 1
-            if answered and not _is_doubtful(proxy):
+            if answered and _is_known(proxy):
                 await self._pool.release(proxy)
             else:
                 self._discard(proxy)
 
     def _discard(self, proxy: Proxy) -> None:
-        """Close a connection whose state is not known, cancelling what it may still run, without keeping anybody waiting.
+        """Cancel what a connection of unknown state may still run, and close it; nobody waits for that.
 
-        Its place in the pool is free when the server has let go, so the server never has more of us than the pool's size.
+        Its place in the pool is free when the server has let go: the server never has more of us than the pool's size.
         """
-        if not _is_released(proxy):
-            task = asyncio.create_task(_close(proxy), name=f"discard a connection to {self._at}")
-            self._discarding.add(task)
-            task.add_done_callback(self._discarding.discard)
+        task = asyncio.create_task(_close(proxy), name=f"discard a connection to {self._at}")
+        self._discarding.add(task)
+        task.add_done_callback(self._discarding.discard)
 
     async def _acquire(self, deadline: float) -> Proxy:
         if self.waiting >= self._waiting_max:
@@ -156,13 +157,12 @@ def _late(at: Address, writes: bool) -> OutcomeUnknown | DeadlineExceeded:
     return DeadlineExceeded(f"{at} did not answer in time")
 
 
-def _is_released(proxy: Proxy) -> bool:
-    """Whether the connection broke, and the pool has taken its place back already; the proxy then refuses every call."""
-    return proxy._con is None
-
-
-def _is_doubtful(proxy: Proxy) -> bool:
-    return _is_released(proxy) or proxy.is_closed() or proxy.is_in_transaction()
+def _is_known(proxy: Proxy) -> bool:
+    """Whether a connection is sound and between transactions; one that broke is no longer the proxy's (InterfaceError)."""
+    try:
+        return not proxy.is_closed() and not proxy.is_in_transaction()
+    except asyncpg.InterfaceError:
+        return False
 
 
 async def _close(proxy: Proxy) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -11,8 +11,8 @@ from core.database.node import Node
 from core.database.settings import DatabaseSettings, Login
 from core.database.statement import RECEIPT_SQL, Query, ReceiptKey, Row, Write, compose
 from core.database.token import LSN_UNKNOWN, TokenEntry
-from core.database.translate import NodeLost, Refused, RoleChanged
-from core.errors import Conflict, FieldError, Invalid, MeridianError, OutcomeUnknown, ShardUnavailable
+from core.database.translate import NodeLost, RecoveryConflict, Refused, RoleChanged
+from core.errors import Conflict, FieldError, Invalid, MeridianError, OutcomeUnknown, ShardUnavailable, Unavailable
 from core.limits import DRAIN_S, PROBE_TIMEOUT_S, READ_ATTEMPTS_MAX, REPLICA_WAIT_S, WRITE_ATTEMPTS_MAX
 from core.shard_map.model import Address, ShardSpec
 
@@ -112,8 +112,9 @@ class Shard:
         """
         sql, args = compose(write, receipt)
         try:
-            rows = await self._on_primary(
+            node, rows = await self._on_primary(
                 lambda node: node.pool.fetch(sql, args, deadline=terms.deadline, writes=True),
+                deadline=terms.deadline,
                 repeatable=receipt is not None,
             )
         except Refused as exc:
@@ -122,22 +123,23 @@ class Shard:
         except Conflict as exc:
             failure, rows = exc, []
         else:
-            failure = write.if_none
-        if not rows and receipt is not None:
-            rows = await self._outcome(receipt, write.bucket, terms)
             if rows:
-                return Reply(write.row(rows[0]), "primary", await self._written(terms), replayed=True)
-        if not rows:
+                return Reply(write.row(rows[0]), "primary", await self._position(node, terms))
+            failure = write.if_none
+        outcome = None if receipt is None else await self._outcome(receipt, write, terms)
+        if outcome is None:
             raise failure
-        return Reply(write.row(rows[0]), "primary", await self._written(terms))
+        return outcome
 
-    async def _outcome(self, receipt: ReceiptKey, bucket: int, terms: Terms) -> list[Row]:
+    async def _outcome(self, receipt: ReceiptKey, write: Write[T], terms: Terms) -> Reply[T] | None:
         """The stored outcome of an earlier write with this key, if any; the same request must have made it."""
         strong = Terms(terms.deadline, Consistency.STRONG)
-        rows, _, _ = await self._read(RECEIPT_SQL, (bucket, receipt.owner, receipt.key), strong)
-        if rows and rows[0]["fingerprint"] != receipt.fingerprint:
+        rows, role, position = await self._read(RECEIPT_SQL, (write.bucket, receipt.owner, receipt.key), strong)
+        if not rows:
+            return None
+        if rows[0]["fingerprint"] != receipt.fingerprint:
             raise Invalid([FieldError("Idempotency-Key", "was already used for a different request")])
-        return [row["outcome"] for row in rows]
+        return Reply(write.row(rows[0]["outcome"]), role, position, replayed=True)
 
     async def _read(self, sql: str, args: Sequence[object], terms: Terms) -> tuple[list[Row], str, TokenEntry | None]:
         tried: set[Address] = set()
@@ -154,8 +156,10 @@ class Shard:
             except RoleChanged as exc:
                 failure = exc
                 self._note_role_change(node, sql)
-                terms = Terms(terms.deadline, Consistency.STRONG, terms.seen)
+                terms = replace(terms, consistency=Consistency.STRONG)
                 node.watch.look_again()
+            except RecoveryConflict as exc:
+                failure = exc
             else:
                 role = "primary" if node.at == self.roles.primary else "replica"
                 return rows, role, await self._shown(node, terms)
@@ -163,28 +167,39 @@ class Shard:
         raise ShardUnavailable(failure.detail)
 
     async def _reader(self, terms: Terms, tried: set[Address]) -> Node | None:
-        """The node to read from: a covering replica, one that covers soon, or the primary."""
-        primary = self.nodes[self.roles.primary] if self.roles.primary and self.roles.primary not in tried else None
+        """The node to read from: a covering replica, one that covers soon, or the primary.
+
+        A node on an older timeline than the caller has seen is no candidate: it was cut off by a failover, and what it
+        has at the same position is something else.
+        """
+        timeline, lsn = self._needed(terms)
+        primary = self._untried(self.roles.primary, tried, timeline)
         if terms.consistency is Consistency.STRONG:
             return primary
-        replicas = [self.nodes[at] for at in self.roles.replicas if at not in tried]
+        able = (self._untried(at, tried, timeline) for at in self.roles.replicas)
+        replicas = [node for node in able if node is not None]
         recent = [node for node in replicas if (self.lag_ms(node.at) or 0) <= self._settings.lag_max_ms]
-        needed = self._needed(terms)
-        covering = [node for node in recent if _lsn(node) >= needed]
+        covering = [node for node in recent if _lsn(node) >= lsn]
         if covering:
             return min(covering, key=lambda node: node.busy)
-        if recent and needed != LSN_UNKNOWN:
+        if recent and lsn != LSN_UNKNOWN:
             best = max(recent, key=_lsn)
             patience = min(REPLICA_WAIT_S, max(0.0, terms.deadline - self._clock()))
-            if await best.watch.reaches(needed, patience):
+            if await best.watch.reaches(lsn, patience):
                 return best
-        return primary or next((node for node in replicas if _lsn(node) >= needed), None)
+        return primary or next((node for node in replicas if _lsn(node) >= lsn), None)
 
-    def _needed(self, terms: Terms) -> int:
+    def _untried(self, at: Address | None, tried: set[Address], timeline: int) -> Node | None:
+        node = None if at is None or at in tried else self.nodes[at]
+        evidence = None if node is None else node.state.evidence
+        return node if evidence is not None and evidence.timeline >= timeline else None
+
+    def _needed(self, terms: Terms) -> tuple[int, int]:
+        """The timeline and position that a node must have for this read."""
         seen = terms.seen
         if terms.consistency is Consistency.EVENTUAL or seen is None or seen.system_id != self.roles.system_id:
-            return 0
-        return seen.lsn
+            return 0, 0
+        return seen.timeline, seen.lsn
 
     async def _shown(self, node: Node, terms: Terms) -> TokenEntry | None:
         """The position that a reader of `node` has now seen, so that later reads do not go back in time.
@@ -201,12 +216,12 @@ class Shard:
             )
         return await self._position(node, terms)
 
-    async def _written(self, terms: Terms) -> TokenEntry | None:
-        """The position of a write that has just been committed."""
-        primary = self.roles.primary
-        return None if primary is None else await self._position(self.nodes[primary], terms)
-
     async def _position(self, node: Node, terms: Terms) -> TokenEntry | None:
+        """Where `node` is now: at or beyond whatever it has just committed or shown.
+
+        When it cannot say, the position is unknown, which only the primary satisfies; None would let an acknowledged
+        write be missed.
+        """
         try:
             evidence = await node.watch.position(min(terms.deadline, self._clock() + PROBE_TIMEOUT_S))
         except (OSError, TimeoutError):
@@ -215,22 +230,38 @@ class Shard:
             return TokenEntry(self.name, self.roles.system_id, self.roles.timeline, LSN_UNKNOWN)
         return TokenEntry(self.name, evidence.system_id, evidence.timeline, evidence.lsn)
 
-    async def _on_primary(self, run: Callable[[Node], Awaitable[T]], *, repeatable: bool) -> T:
-        """Run on the primary. A second try only if nothing had been sent, or if the write carries a receipt."""
-        failure: MeridianError = ShardUnavailable("")
-        for attempt in range(WRITE_ATTEMPTS_MAX):
-            node = self._primary() if attempt == 0 else await self._primary_again()
+    async def _on_primary(
+        self, run: Callable[[Node], Awaitable[T]], *, deadline: float, repeatable: bool
+    ) -> tuple[Node, T]:
+        """Run on the primary. A second try only if nothing had been sent, or if the write carries a receipt.
+
+        Once something was sent and no answer came, every failure is OutcomeUnknown, whatever became of the second try.
+        """
+        sent = False
+        node = self._primary()
+        for attempt in range(1, WRITE_ATTEMPTS_MAX + 1):
             try:
-                return await run(node)
+                return node, await run(node)
             except NodeLost as exc:
                 await node.lost()
-                if exc.sent and not repeatable:
-                    raise OutcomeUnknown(f"{exc.detail}; the write may or may not have happened") from exc
-                failure = exc
+                sent, failure = sent or exc.sent, exc.detail
             except RoleChanged as exc:
                 node.watch.look_again()
-                failure = exc
-        raise ShardUnavailable(f"shard {self.name}: {failure.detail}")
+                failure = exc.detail
+            except Unavailable as exc:
+                if not sent:
+                    raise
+                failure = exc.detail
+            if attempt == WRITE_ATTEMPTS_MAX or (sent and not repeatable) or self._clock() >= deadline:
+                break
+            try:
+                node = await self._primary_again(deadline)
+            except ShardUnavailable as exc:
+                failure = exc.detail
+                break
+        if sent:
+            raise OutcomeUnknown(f"{failure}; the write may or may not have happened")
+        raise ShardUnavailable(f"shard {self.name}: {failure}")
 
     def _primary(self) -> Node:
         if self.roles.primary is None:
@@ -238,10 +269,10 @@ class Shard:
             raise ShardUnavailable(f"shard {self.name} cannot be written to: {reason}")
         return self.nodes[self.roles.primary]
 
-    async def _primary_again(self) -> Node:
+    async def _primary_again(self, deadline: float) -> Node:
         """The primary after every node was looked at anew."""
-        deadline = self._clock() + PROBE_TIMEOUT_S
-        await asyncio.gather(*(node.watch.position(deadline) for node in self.nodes.values()), return_exceptions=True)
+        look_until = min(deadline, self._clock() + PROBE_TIMEOUT_S)
+        await asyncio.gather(*(node.watch.position(look_until) for node in self.nodes.values()), return_exceptions=True)
         return self._primary()
 
     def _why_unreadable(self) -> str:

@@ -71,6 +71,9 @@ class TokenSigner:
             body, mac = (_decoded(part) for part in text.split("."))
         except (ValueError, Base64Error) as exc:
             raise Malformed("Consistency-Token is not one of ours; send it as received, or leave it out") from exc
+        if text != f"{_encoded(body)}.{_encoded(mac)}":
+            # base64 decoders skip foreign characters and spare bits: one text for one token.
+            raise Malformed("Consistency-Token was changed on its way; send it as received, or leave it out")
         if not any(hmac.compare_digest(mac, _mac(key, body)) for key in self._keys):
             raise Malformed("Consistency-Token was not signed by this system; send it as received, or leave it out")
         return Token(tuple(_entries(body.decode())))

@@ -80,7 +80,8 @@ def _remove() -> int:
 async def _local(
     settings: Settings, shard_map: ShardMap, values: Mapping[str, str], *, fresh: bool, redis_port: int
 ) -> int:
-    logs.configure(level=settings.log_level, form=settings.log_format or "console")
+    # Until the summary stands on the screen, only what is wrong may come between its lines.
+    logs.configure(level="warning", form=settings.log_format or "console")
     cluster = LocalCluster(
         _FOLDER,
         shards=[_local_shard(shard) for region in shard_map.regions for shard in region.shards],
@@ -102,6 +103,7 @@ async def _local(
         async with running(settings, shard_map, variables=lambda: values) as runtime, listening(runtime):
             _tell(Step("demo", "seeding"))
             _summary(settings, shard_map, await seed(f"http://{_LOOPBACK}:{settings.port}"))
+            logs.configure(level=settings.log_level, form=settings.log_format or "console")
             await until_told_to_stop(runtime)
     finally:
         _tell(Step("servers", "stopping"))

@@ -48,8 +48,8 @@ class Address(Output):
 
 
 _COLUMNS = "d.id, d.label, d.address_text, d.lat, d.lng, d.created_at, d.updated_at"
-# The default is the address that the account points at; where changes side by side left it pointing at none, the newest.
-# So there is one whenever there is an address.
+# The default is the address that the account points at; where changes side by side left it pointing at none, it is the
+# newest. So there is one whenever there is an address.
 _OWNED = """marketplace.account a
     CROSS JOIN LATERAL (
         SELECT x.id FROM marketplace.address x WHERE x.bucket = a.bucket AND x.owner = a.id
