@@ -173,9 +173,11 @@ class History:
 
 
 ACTIONS = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["write", "read", "read", "eventual", "strong", "pause", "resume"])),
-    min_size=4,
-    max_size=25,
+    st.tuples(
+        st.integers(0, 2), st.sampled_from(["write", "write", "read", "read", "eventual", "strong", "pause", "resume"])
+    ),
+    min_size=10,
+    max_size=30,
 )
 
 
@@ -186,7 +188,7 @@ async def people(gateway: Client) -> list[Person]:
 
 
 @given(actions=ACTIONS)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_sequential_consistency_over_random_interleavings(
     system: System, gateway: Client, people: list[Person], actions: list[tuple[int, str]]
 ) -> None:
