@@ -74,19 +74,15 @@ def region_health(region: Region, runtime: Runtime) -> Json:
 
 
 def _shard(shard: Shard, region: Region, runtime: Runtime) -> Json:
-    primary_at = shard.roles.primary
-    replicas = [
-        node
-        for at, node in shard.nodes.items()
-        if at != primary_at and (at in shard.roles.replicas or at != shard.spec.primary)
-    ]
+    primary_at = shard.roles.primary or shard.spec.primary
+    replicas = [node for at, node in shard.nodes.items() if at != primary_at]
     lags = [lag for node in replicas if (lag := shard.lag_ms(node.at)) is not None]
     trouble = shard.roles.alarm or region.faults.get(shard.name, "")
-    down = primary_at is None or bool(trouble)
+    down = shard.roles.primary is None or bool(trouble)
     lame = [node for node in replicas if not _usable(shard, node, runtime)]
     return {
         "status": "DOWN" if down else "DEGRADED" if lame else "OK",
-        "primary": _node(shard, shard.nodes[primary_at or shard.spec.primary], "primary", runtime),
+        "primary": _node(shard, shard.nodes[primary_at], "primary", runtime),
         "replicas": [_node(shard, node, "replica", runtime) for node in replicas],
         "lag_ms": max(lags) if lags else None,
         "buckets": region.ownership.counts().get(shard.name, 0),

@@ -27,6 +27,10 @@ SHARDS = ("qa-1", "sa-1", "sa-2")
 DATABASE, USER, PASSWORD = "qscrap_db", "postgres", "a-password-of-tests"
 SECRET = "a-secret-of-tests-that-is-long-enough"
 
+_postgres, _redis = os.environ.get("MERIDIAN_PG_BIN"), os.environ.get("MERIDIAN_REDIS_BIN")
+SEARCH = Search(Path(_postgres) if _postgres else None, Path(_redis) if _redis else None, os.environ.get("PATH", ""))
+"""Where tests find the servers: as `meridian local` does."""
+
 
 def free_port() -> int:
     """A port of the loopback that was free a moment ago."""
@@ -218,7 +222,7 @@ async def running_system() -> AsyncIterator[System]:
         folder,
         shards=[LocalShardSpec(name, *ports[name], DATABASE, USER, PASSWORD) for name in SHARDS],
         redis_port=redis_port,
-        search=Search(path=os.environ.get("PATH", "")),
+        search=SEARCH,
     )
     async with cluster:
         system = System(cluster, folder, ROOT / "shard_map.yaml", variables)

@@ -158,7 +158,7 @@ def _late(at: Address, writes: bool) -> OutcomeUnknown | DeadlineExceeded:
 
 
 def _is_known(proxy: Proxy) -> bool:
-    """Whether a connection is sound and between transactions; one that broke is no longer the proxy's (InterfaceError)."""
+    """Whether a connection is sound and between transactions; one that broke is not the proxy's any more."""
     try:
         return not proxy.is_closed() and not proxy.is_in_transaction()
     except asyncpg.InterfaceError:

@@ -48,7 +48,8 @@ def folder() -> Iterator[Path]:
 def variables() -> dict[str, str]:
     names = [f"{shard}_{role}" for shard in ("QA_1", "SA_1", "SA_2") for role in ("PRIMARY", "REPLICA")]
     ports = {name: f"127.0.0.1:{free_port()}" for name in names}
-    return {**ports, "PORT": str(free_port()), "ADMIN_PORT": str(free_port()), "PATH": os.environ["PATH"]}
+    kept = {name: os.environ[name] for name in ("PATH", "MERIDIAN_PG_BIN", "MERIDIAN_REDIS_BIN") if name in os.environ}
+    return {**kept, **ports, "PORT": str(free_port()), "ADMIN_PORT": str(free_port())}
 
 
 @asynccontextmanager
@@ -77,7 +78,8 @@ async def local(folder: Path, variables: dict[str, str], redis_port: int) -> Asy
 
 def listeners(variables: dict[str, str]) -> list[str]:
     """Which of the system's ports anybody listens on, in the kernel's own table."""
-    ports = {int(value.rpartition(":")[2]) for name, value in variables.items() if name != "PATH"}
+    kinds = ("PORT", "PRIMARY", "REPLICA")
+    ports = {int(value.rpartition(":")[2]) for name, value in variables.items() if name.endswith(kinds)}
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [line[1] for line in lines if line[3] == "0A" and int(line[1].rpartition(":")[2], 16) in ports]
 

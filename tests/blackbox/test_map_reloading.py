@@ -9,9 +9,9 @@ from tempfile import mkdtemp
 import pytest
 from aiohttp import ClientSession
 
-from gateway.local import LocalCluster, LocalShardSpec, Search
+from gateway.local import LocalCluster, LocalShardSpec
 from tests.blackbox.process import Program, command, serving
-from tests.system import DATABASE, PASSWORD, ROOT, USER, Phones, System, free_port, until
+from tests.system import DATABASE, PASSWORD, ROOT, SEARCH, USER, Phones, System, free_port, until
 
 SHIPPED = (ROOT / "shard_map.yaml").read_text()
 BAHRAIN = """
@@ -138,7 +138,7 @@ async def test_a_region_with_its_shards_is_added_to_a_running_gateway(
     program, folder = reloading
     ports = free_port(), free_port()
     shard = LocalShardSpec("bh-1", *ports, DATABASE, USER, PASSWORD)
-    cluster = LocalCluster(Path(mkdtemp(prefix="meridian-bh-")), shards=[shard], search=Search())
+    cluster = LocalCluster(Path(mkdtemp(prefix="meridian-bh-")), shards=[shard], search=SEARCH)
     async with cluster:
         text = SHIPPED + BAHRAIN.replace("PRIMARY", str(ports[0])).replace("REPLICA", str(ports[1]))
         (tmp_path / "with_bahrain.yaml").write_text(text)

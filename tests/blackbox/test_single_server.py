@@ -6,9 +6,9 @@ from tempfile import mkdtemp
 
 import pytest
 
-from gateway.local import LocalCluster, LocalShardSpec, Search
+from gateway.local import LocalCluster, LocalShardSpec
 from tests.blackbox.process import command, serving
-from tests.system import DATABASE, PASSWORD, USER, free_port, until
+from tests.system import DATABASE, PASSWORD, SEARCH, USER, free_port, until
 
 Ports = tuple[int, int]
 
@@ -18,7 +18,7 @@ async def own_cluster() -> AsyncIterator[tuple[LocalCluster, Ports]]:
     """One PostgreSQL with a replica, that these tests may stop."""
     ports = free_port(), free_port()
     shard = LocalShardSpec("solo", *ports, DATABASE, USER, PASSWORD)
-    cluster = LocalCluster(Path(mkdtemp(prefix="meridian-solo-")), shards=[shard], search=Search())
+    cluster = LocalCluster(Path(mkdtemp(prefix="meridian-solo-")), shards=[shard], search=SEARCH)
     async with cluster:
         yield cluster, ports
     await cluster.fresh()
