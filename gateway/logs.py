@@ -5,6 +5,7 @@ from typing import Literal
 
 import orjson
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 
 def configure(*, level: str, form: Literal["console", "json"]) -> None:
@@ -35,3 +36,13 @@ def configure(*, level: str, form: Literal["console", "json"]) -> None:
     )
     # The watcher of each node already says that it is down; the pool's retries would repeat it with a traceback.
     logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+    logging.getLogger("aiohttp.server").addFilter(_leave_out_what_was_sent)
+
+
+def _leave_out_what_was_sent(record: logging.LogRecord) -> bool:
+    """aiohttp logs what it cannot parse with the offending line, which may be somebody's token: keep its kind only."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = "unreadable request: %s", (type(error).__name__,), None
+    return True

@@ -1,6 +1,7 @@
 """Opening one asyncpg connection: the settings that every connection of Meridian has."""
 
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -18,10 +19,20 @@ def encode_json(value: object) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
+def _uuid_bytes(value: UUID | str) -> bytes:
+    return value.bytes if isinstance(value, UUID) else UUID(value).bytes
+
+
 async def prepare(connection: Conn) -> None:
-    """Teach a new connection that json and jsonb are Python values."""
+    """Teach a new connection that json, jsonb and uuid are Python's own values.
+
+    asyncpg's UUID is a subclass that orjson refuses to write; what leaves this package is plain.
+    """
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, schema="pg_catalog", encoder=encode_json, decoder=orjson.loads)
+    await connection.set_type_codec(
+        "uuid", schema="pg_catalog", encoder=_uuid_bytes, decoder=lambda raw: UUID(bytes=bytes(raw)), format="binary"
+    )
 
 
 def arguments(at: Address, login: Login, settings: DatabaseSettings, application: str) -> dict[str, Any]:
@@ -39,6 +50,8 @@ def arguments(at: Address, login: Login, settings: DatabaseSettings, application
         "timeout": settings.connect_timeout_ms / 1000,
         "server_settings": {
             "application_name": application,
+            # Times are stored in receipts as text: one zone, so that a replayed answer is the same answer.
+            "timezone": "UTC",
             "statement_timeout": str(settings.statement_timeout_ms),
             "lock_timeout": str(LOCK_WAIT_MS),
             "idle_in_transaction_session_timeout": str(settings.statement_timeout_ms),

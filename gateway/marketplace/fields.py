@@ -16,6 +16,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _one_line(text: str) -> str:
+    if "\n" in text or "\t" in text:
+        raise ValueError("must be one line, without tabs")
+    return _printable(text)
+
+
 def _vin(text: str) -> str:
     text = text.upper()
     if not _VIN.fullmatch(text):
@@ -33,8 +39,8 @@ def _text(longest: int) -> StringConstraints:
     return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest)
 
 
-Label = Annotated[str, _text(60), AfterValidator(_printable)]
-Name = Annotated[str, _text(120), AfterValidator(_printable)]
+Label = Annotated[str, _text(60), AfterValidator(_one_line)]
+Name = Annotated[str, _text(120), AfterValidator(_one_line)]
 Line = Annotated[str, _text(500), AfterValidator(_printable)]
 Prose = Annotated[str, _text(1000), AfterValidator(_printable)]
 Vin = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_vin)]

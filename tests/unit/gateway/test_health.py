@@ -1,0 +1,216 @@
+"""Health: the status follows from what was seen, and nothing is connected that was not just seen to be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from core.database.evidence import Evidence, NodeState, Roles
+from core.errors import NotFound
+from core.region import Region
+from core.sessions import Lifetimes, MemoryStore, StoreHealth
+from core.shard_map import ShardMap
+from core.shard_map.model import (
+    Address,
+    DeliveryZone,
+    Hub,
+    PhoneRule,
+    RegionName,
+    RegionSpec,
+    Secret,
+    SessionSettings,
+    ShardName,
+    ShardSpec,
+    StorageSettings,
+)
+from gateway import health
+from gateway.runtime import MapInForce, Runtime
+from gateway.settings import Settings
+
+NOW = 1000.0
+PRIMARY, REPLICA = Address("primary", 5432), Address("replica", 5432)
+
+
+def spec_of(name: str, code: int, *shards: str, replicas: tuple[Address, ...] = (REPLICA,)) -> RegionSpec:
+    return RegionSpec(
+        name=RegionName(name),
+        code=code,
+        title={"en": name},
+        countries=(),
+        currency="QAR",
+        minor_unit=2,
+        time_zone="Asia/Qatar",
+        phone=PhoneRule(country="QA", accept="any"),
+        hub=Hub(25.3, 51.5),
+        delivery_zones=(DeliveryZone(None, Decimal(10)),),
+        order_prefix=name.upper(),
+        residency=(),
+        sessions=SessionSettings(None),
+        storage=StorageSettings(None, None, None, None),
+        shards=tuple(ShardSpec(ShardName(s), 1, PRIMARY, replicas, "shop", "app", Secret("s")) for s in shards),
+    )
+
+
+class Sessions(MemoryStore):
+    """A session store whose health is what a test says."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: datetime.now(UTC), lifetimes=Lifetimes())
+        self.said = StoreHealth("redis", connected=True, detail="", age_s=0.1)
+
+    def health(self) -> StoreHealth:
+        return self.said
+
+
+@dataclass
+class World:
+    """Two regions that were all seen a moment ago, before a test breaks something."""
+
+    qa: Region
+    sa: Region
+    runtime: Runtime
+
+    def status(self) -> str:
+        return str(health.overall(self.runtime)["status"])
+
+
+def region_of(spec: RegionSpec, settings: Settings) -> Region:
+    region = Region(
+        spec, settings=settings.database, sessions=Sessions(), clock=lambda: NOW, on_event=lambda name, details: None
+    )
+    for shard in region.shards.values():
+        for at in shard.nodes:
+            see(region, shard.name, at, recovering=at != PRIMARY)
+        shard.roles = Roles(PRIMARY, spec.shards[0].replicas, system_id=1)
+    return region
+
+
+def see(region: Region, shard: str, at: Address, *, recovering: bool) -> None:
+    node = region.shards[ShardName(shard)].nodes[at]
+    node.watch.state = NodeState().observed(Evidence(1, 1, recovering, 100, NOW - 0.5))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    settings = Settings.from_environment({"NODE_ENV": "test", "UPLOAD_FOLDER": str(tmp_path)})
+    qa, sa = region_of(spec_of("qa", 1, "qa-1"), settings), region_of(spec_of("sa", 2, "sa-1", "sa-2"), settings)
+    shard_map = ShardMap(7, RegionName("qa"), "default", (qa.spec, sa.spec), "shard_map.yaml", "0" * 64)
+    runtime = SimpleNamespace(
+        settings=settings,
+        now=lambda: NOW,
+        started_at=NOW - 12.34,
+        map=MapInForce(shard_map, cast("Any", None)),
+        fleet=SimpleNamespace(regions={"qa": qa, "sa": sa}, epoch=3),
+    )
+    return World(qa, sa, cast("Runtime", runtime))
+
+
+def lose_replica(world: World) -> None:
+    world.sa.shards[ShardName("sa-2")].roles = Roles(PRIMARY, (), system_id=1)
+
+
+def lose_primary(world: World) -> None:
+    world.sa.shards[ShardName("sa-2")].roles = Roles(None, (REPLICA,), system_id=1)
+
+
+def two_primaries(world: World) -> None:
+    world.sa.shards[ShardName("sa-2")].roles = Roles(None, (REPLICA,), system_id=1, alarm="two writable nodes")
+
+
+def unanswered_ownership(world: World) -> None:
+    world.qa.faults[ShardName("qa-1")] = "qa-1 is not initialised"
+
+
+def fall_back_to_memory(world: World) -> None:
+    cast("Sessions", world.sa.sessions).said = StoreHealth("memory", False, "no answer", None, datetime.now(UTC), 2)
+
+
+def no_redis_configured(world: World) -> None:
+    cast("Sessions", world.qa.sessions).said = StoreHealth("memory", True, "redis not configured", 0.0)
+
+
+def refuse_a_map(world: World) -> None:
+    world.runtime.map = replace(world.runtime.map, refused="shard_map.yaml:3: no")
+
+
+def lag(world: World) -> None:
+    shard = world.sa.shards[ShardName("sa-1")]
+    shard.lag_clock.primary_at(200, NOW - 100)
+    world.runtime.settings = Settings.from_environment({"DB_REPLICA_LAG_MAX": "1000"})
+
+
+def nothing(world: World) -> None:
+    """All is well."""
+
+
+@pytest.mark.parametrize(
+    ("happens", "status"),
+    [
+        (nothing, "OK"),
+        (no_redis_configured, "OK"),
+        (lose_replica, "DEGRADED"),
+        (fall_back_to_memory, "DEGRADED"),
+        (refuse_a_map, "DEGRADED"),
+        (lag, "DEGRADED"),
+        (lose_primary, "DOWN"),
+        (two_primaries, "DOWN"),
+        (unanswered_ownership, "DOWN"),
+    ],
+)
+def test_the_status_is_that_of_the_worst_part(world: World, happens: Callable[[World], None], status: str) -> None:
+    happens(world)
+    found = health.overall(world.runtime)
+    assert (found["status"], found["success"]) == (status, status != "DOWN")
+
+
+def test_a_failing_region_does_not_colour_another(world: World) -> None:
+    lose_primary(world)
+    regions = health.overall(world.runtime)["regions"]
+    assert (regions["qa"]["status"], regions["sa"]["status"]) == ("OK", "DOWN")
+    assert regions["sa"]["shards"]["sa-1"]["status"] == "OK"
+
+
+def test_the_top_is_the_home_regions_in_the_guides_shape(world: World) -> None:
+    fall_back_to_memory(world)
+    found = health.overall(world.runtime)
+    figures = {"connected": True, "total": 0, "idle": 0, "waiting": 0}
+    assert found["database"] == {"primary": figures, "replica": figures}
+    assert (found["redis"], found["storage"]) == ({"connected": True}, "Local")
+    assert (found["timestamp"], found["uptime"]) == ("1970-01-01T00:16:40.000Z", 12.3)
+    assert (found["environment"], found["map"]) == ("test", {"version": 7, "epoch": 3})
+
+
+def test_memory_is_never_told_as_a_connected_redis(world: World) -> None:
+    no_redis_configured(world)
+    assert health.overall(world.runtime)["redis"] == {"connected": False}
+
+
+def test_without_a_replica_there_is_none_to_show_and_none_to_miss(world: World) -> None:
+    alone = region_of(spec_of("qa", 1, "qa-1", replicas=()), world.runtime.settings)
+    world.runtime.fleet.regions[RegionName("qa")] = alone
+    found = health.overall(world.runtime)
+    assert (found["status"], found["database"]["replica"]) == ("OK", None)
+
+
+def test_a_node_in_the_wrong_role_is_not_connected(world: World) -> None:
+    lose_primary(world)
+    shard = health.of_region(world.runtime, "sa")["shards"]["sa-2"]
+    assert (shard["primary"]["connected"], shard["replicas"][0]["connected"]) == (False, True)
+
+
+def test_after_a_promotion_the_nodes_are_shown_as_what_they_are(world: World) -> None:
+    shard = world.qa.shards[ShardName("qa-1")]
+    shard.roles = Roles(REPLICA, (PRIMARY,), system_id=1)
+    found = health.of_region(world.runtime, "qa")["shards"]["qa-1"]
+    assert (found["primary"]["address"], found["replicas"][0]["address"]) == ("replica:5432", "primary:5432")
+    assert found["status"] == "OK"
+
+
+def test_a_region_that_is_not_there_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound):
+        health.of_region(world.runtime, "kw")
