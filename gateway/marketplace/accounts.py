@@ -9,7 +9,7 @@ from pydantic import Field
 from core.database.statement import Query, Row, Write
 from core.errors import Conflict, NotFound, Unauthenticated
 from core.ids import LoginHash, placement_of
-from gateway.marketplace.fields import Output
+from gateway.operations import Output
 
 TAKEN = "an account with this phone number exists already; log in, or use another number"
 SESSION_LIFETIME_DAYS = 30

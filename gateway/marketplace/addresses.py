@@ -7,9 +7,9 @@ from uuid import UUID
 from core.database.statement import Query, Row, Write
 from core.errors import FieldError, Invalid, NotFound
 from core.ids import placement_of
-from gateway.marketplace.fields import UNSET, Input, Label, Latitude, Line, Longitude, Output
+from gateway.marketplace.fields import Latitude, Longitude
 from gateway.marketplace.roles import CUSTOMER
-from gateway.operations import READ, WRITE, Api, Call, Created, Items, Page
+from gateway.operations import READ, UNSET, WRITE, Api, Call, Created, Input, Items, Label, Note, Output, Page
 
 api = Api("/addresses", tag="addresses")
 
@@ -18,7 +18,7 @@ class NewAddress(Input):
     """Where parts are delivered. The first address is the default; `is_default: true` makes a later one it."""
 
     label: Label
-    address_text: Line
+    address_text: Note
     lat: Latitude
     lng: Longitude
     is_default: bool = False
@@ -28,7 +28,7 @@ class AddressChange(Input):
     """The fields to change; those left out stay."""
 
     label: Label = UNSET
-    address_text: Line = UNSET
+    address_text: Note = UNSET
     lat: Latitude = UNSET
     lng: Longitude = UNSET
     is_default: bool = UNSET
@@ -160,7 +160,7 @@ async def own(call: Call, page: Page) -> Items[Address]:
     return page.items(rows, key=lambda address: address.id)
 
 
-@api.post("", intent=WRITE, role=CUSTOMER, errors=["conflict"])
+@api.post("", intent=WRITE, role=CUSTOMER, errors=["conflict", "not_found"])
 async def add(call: Call, address: NewAddress) -> Created[Address]:
     """Add an address (409 when there are twenty already)."""
     return Created(await call.home.write(_add(call.home.new_id(), call.user.id, address)))

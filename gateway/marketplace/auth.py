@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from core.database.statement import Row
 from core.errors import Conflict, Unauthenticated
@@ -13,9 +13,8 @@ from core.ids import LoginHash
 from core.region import Region
 from gateway.geography.phone import parse_phone, phone_for_region
 from gateway.marketplace import accounts, sessions
-from gateway.marketplace.fields import Email, Input, Name, Output
 from gateway.marketplace.sessions import CookieLogin, LoggedIn, UserView
-from gateway.operations import READ, WRITE, Api, Call, Consistency, Cookie, Created, Place
+from gateway.operations import READ, WRITE, Api, Call, Consistency, Cookie, Created, Email, Input, Name, Output, Place
 
 T = TypeVar("T")
 api = Api("/auth", tag="auth")
@@ -27,6 +26,19 @@ _WRONG = "the phone number or the password is not right"
 
 class Registration(Input):
     """A new customer or garage. The phone number places them: it is read for the region that geography decides on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "full_name": "Noora Al-Thani",
+                    "phone_number": "+974 3312 3456",
+                    "password": "pearl-diver-1974",
+                    "role": "customer",
+                }
+            ]
+        }
+    )
 
     full_name: Name
     phone_number: PhoneText

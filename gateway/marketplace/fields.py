@@ -1,25 +1,11 @@
 """The types of fields that several resources share, each with the rule that a client is told when it is broken."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
-
-
-def _printable(text: str) -> str:
-    if _UNPRINTABLE.search(text):
-        raise ValueError("must not have control characters")
-    return text
-
-
-def _one_line(text: str) -> str:
-    if "\n" in text or "\t" in text:
-        raise ValueError("must be one line, without tabs")
-    return _printable(text)
 
 
 def _vin(text: str) -> str:
@@ -29,43 +15,9 @@ def _vin(text: str) -> str:
     return text
 
 
-def _email(text: str) -> str:
-    if not _EMAIL.fullmatch(text):
-        raise ValueError("must be an email address")
-    return text
-
-
-def _text(longest: int) -> StringConstraints:
-    return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest)
-
-
-Label = Annotated[str, _text(60), AfterValidator(_one_line)]
-Name = Annotated[str, _text(120), AfterValidator(_one_line)]
-Line = Annotated[str, _text(500), AfterValidator(_printable)]
-Prose = Annotated[str, _text(1000), AfterValidator(_printable)]
-Vin = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_vin)]
-Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_printable), AfterValidator(_email)
+Vin = Annotated[
+    str, StringConstraints(strip_whitespace=True), AfterValidator(_vin), Field(examples=["JTMHY7AJ4K4012345"])
 ]
-Year = Annotated[int, Field(ge=1900, le=2100)]
+Year = Annotated[int, Field(ge=1900, le=2100, examples=[2020])]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
-
-UNSET: Final[Any] = None
-"""The default of a PATCH's field that may be left out but not be null; `Input.given` leaves it out too."""
-
-
-class Input(BaseModel):
-    """A body that a client sends: unknown fields are refused, so that a misspelt one is never silently lost."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def given(self) -> dict[str, Any]:
-        """The fields that were sent, for a PATCH."""
-        return self.model_dump(exclude_unset=True)
-
-
-class Output(BaseModel):
-    """A resource as a client reads it; columns that are not fields stay inside."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)

@@ -8,9 +8,8 @@ from core.errors import FieldError, Forbidden, Invalid, NotFound
 from gateway.geography.phone import phone_for_region
 from gateway.marketplace import accounts, sessions
 from gateway.marketplace.auth import Password, PhoneText, with_claim
-from gateway.marketplace.fields import UNSET, Email, Input, Name
 from gateway.marketplace.sessions import UserView
-from gateway.operations import READ, WRITE, Api, Call, Consistency
+from gateway.operations import READ, UNSET, WRITE, Api, Call, Consistency, Email, Input, Name
 
 api = Api("/me", tag="me")
 
@@ -37,14 +36,14 @@ class PhoneChange(Input):
     password: Annotated[str, Field(max_length=128)]
 
 
-@api.get("", intent=READ)
+@api.get("", intent=READ, errors=["not_found"])
 async def me(call: Call) -> UserView:
     """The user's own account."""
     account = await call.home.read_one(accounts.by_id(call.user.id), _gone())
     return sessions.view(account, call.user.region)
 
 
-@api.patch("", intent=WRITE)
+@api.patch("", intent=WRITE, errors=["not_found"])
 async def change(call: Call, change: Change) -> UserView:
     """Change name, email or garage name."""
     fields = change.given()
@@ -55,7 +54,7 @@ async def change(call: Call, change: Change) -> UserView:
     return sessions.view(await call.home.write(accounts.change(call.user.id, fields)), call.user.region)
 
 
-@api.put("/password", intent=WRITE)
+@api.put("/password", intent=WRITE, errors=["forbidden", "not_found"])
 async def change_password(call: Call, change: PasswordChange) -> None:
     """Change the password, and end every other session of the user."""
     await _prove(call, change.current_password, "current_password")
@@ -64,7 +63,7 @@ async def change_password(call: Call, change: PasswordChange) -> None:
     await sessions.end_all(call, call.user.id, but=call.user.session)
 
 
-@api.put("/phone", intent=WRITE, errors=["conflict"])
+@api.put("/phone", intent=WRITE, errors=["conflict", "forbidden", "not_found"])
 async def change_phone(call: Call, change: PhoneChange) -> UserView:
     """Change the phone number, which is what one logs in with (409 if another account has it).
 

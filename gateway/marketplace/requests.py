@@ -9,9 +9,23 @@ from pydantic import AfterValidator, Field
 from core.database.statement import Event, Query, Row, Write
 from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import Placement, placement_of
-from gateway.marketplace.fields import Input, Label, Latitude, Line, Longitude, Output, Prose, Vin, Year
+from gateway.marketplace.fields import Latitude, Longitude, Vin, Year
 from gateway.marketplace.roles import CUSTOMER
-from gateway.operations import READ, WRITE, Api, Call, Consistency, Created, Items, Page
+from gateway.operations import (
+    READ,
+    WRITE,
+    Api,
+    Call,
+    Consistency,
+    Created,
+    Input,
+    Items,
+    Label,
+    Note,
+    Output,
+    Page,
+    Prose,
+)
 
 api = Api("/requests", tag="requests")
 
@@ -31,7 +45,7 @@ class Delivery(Output):
 class NewDelivery(Input):
     """Where the part should go."""
 
-    address: Line
+    address: Note
     lat: Latitude
     lng: Longitude
 

@@ -10,8 +10,7 @@ from gateway.geography.decision import Decision
 from gateway.geography.imagined import IMAGINED_TRUST, imagine
 from gateway.geography.resolve import Geography
 from gateway.geography.view import RouteView
-from gateway.marketplace.fields import Input
-from gateway.operations import READ, Api, Call
+from gateway.operations import READ, Api, Call, Input
 
 api = Api("/route", tag="route")
 
@@ -24,7 +23,7 @@ class Question(Input):
     phone: Annotated[str, Field(max_length=40)] | None = None
 
 
-@api.get("", intent=READ, public=True, errors=["region_unavailable"])
+@api.get("", intent=READ, public=True, errors=["not_found", "region_unavailable"])
 async def route(call: Call, question: Question) -> RouteView:
     """The decision for this caller, or for `?country=`, `?id=` or `?phone=`, with every signal seen."""
     asked = question.given()

@@ -14,8 +14,7 @@ from core.region import Ask
 from core.sessions import Session
 from gateway.credentials import User
 from gateway.marketplace import accounts
-from gateway.marketplace.fields import Output
-from gateway.operations import Call, Cookie
+from gateway.operations import Call, Cookie, Output
 
 if TYPE_CHECKING:
     from gateway.runtime import Runtime

@@ -7,9 +7,9 @@ from uuid import UUID
 from core.database.statement import Query, Row, Write
 from core.errors import FieldError, Invalid, NotFound
 from core.ids import placement_of
-from gateway.marketplace.fields import UNSET, Input, Label, Output, Vin, Year
+from gateway.marketplace.fields import Vin, Year
 from gateway.marketplace.roles import CUSTOMER
-from gateway.operations import READ, WRITE, Api, Call, Created, Items, Page
+from gateway.operations import READ, UNSET, WRITE, Api, Call, Created, Input, Items, Label, Output, Page
 
 api = Api("/vehicles", tag="vehicles")
 
@@ -124,7 +124,7 @@ async def own(call: Call, page: Page) -> Items[Vehicle]:
     return page.items(rows, key=lambda vehicle: vehicle.id)
 
 
-@api.post("", intent=WRITE, role=CUSTOMER, errors=["conflict"])
+@api.post("", intent=WRITE, role=CUSTOMER, errors=["conflict", "not_found"])
 async def add(call: Call, vehicle: NewVehicle) -> Created[Vehicle]:
     """Add a vehicle (409 when there are ten already)."""
     return Created(await call.home.write(_add(call.home.new_id(), call.user.id, vehicle)))

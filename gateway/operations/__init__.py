@@ -3,7 +3,28 @@
 from core.database.shard import Consistency
 from gateway.operations.api import Api
 from gateway.operations.call import Call, Cookie, Place
+from gateway.operations.models import UNSET, Email, Input, Label, Name, Note, Output, Prose
 from gateway.operations.operation import READ, WRITE, Created, Items, PartialItems
 from gateway.operations.pages import Page
 
-__all__ = ["READ", "WRITE", "Api", "Call", "Consistency", "Cookie", "Created", "Items", "Page", "PartialItems", "Place"]
+__all__ = [
+    "READ",
+    "UNSET",
+    "WRITE",
+    "Api",
+    "Call",
+    "Consistency",
+    "Cookie",
+    "Created",
+    "Email",
+    "Input",
+    "Items",
+    "Label",
+    "Name",
+    "Note",
+    "Output",
+    "Page",
+    "PartialItems",
+    "Place",
+    "Prose",
+]

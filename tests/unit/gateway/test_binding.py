@@ -13,8 +13,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from core.errors import Invalid, Malformed, MeridianError, TooLarge, UnsupportedMedia
 from core.limits import FIELD_ERRORS_MAX
-from gateway.marketplace.fields import Input, Label, Latitude, Prose, Vin, Year
-from gateway.operations import READ, WRITE, Api, Call, Page
+from gateway.marketplace.fields import Latitude, Vin, Year
+from gateway.operations import READ, WRITE, Api, Call, Input, Label, Page, Prose
 from gateway.operations.binding import Binder
 from gateway.operations.operation import Operation
 from gateway.signing import Signer
