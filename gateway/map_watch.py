@@ -75,8 +75,14 @@ class MapWatch:
         self._tell("")
 
     async def _notice(self, touched: asyncio.Event) -> None:
-        async for _ in awatch(self._path.absolute().parent, recursive=False, debounce=200):
-            touched.set()
+        """Tell of changes in the folder. Where it cannot be watched (gone, out of watches) the poll goes on alone."""
+        while True:
+            try:
+                async for _ in awatch(self._path.absolute().parent, recursive=False, debounce=200):
+                    touched.set()
+            except (OSError, RuntimeError) as exc:
+                _log.warning("map_folder_not_watched", folder=str(self._path.parent), reason=str(exc))
+            await asyncio.sleep(_POLL_S)
 
     def _tell(self, refused: str) -> None:
         if refused == self._refused:
