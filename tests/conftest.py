@@ -15,9 +15,13 @@ def _errors_only(_: WrappedLogger, level: str, event: EventDict) -> EventDict:
     return event
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def quiet_logs() -> None:
-    """Errors only: a failing test should not be looked for between requests' lines. `capture_logs` still sees all."""
+    """Errors only: a failing test should not be looked for between requests' lines. `capture_logs` still sees all.
+
+    For every test anew, because some configure logging as the program does.
+    """
+    structlog.reset_defaults()
     structlog.configure(processors=[_errors_only, structlog.dev.ConsoleRenderer(colors=False)])
 
 

@@ -68,8 +68,7 @@ class Nursery:
                 ended = await until(lambda: process.poll() is not None, limit_s)
             finally:
                 if not ended:
-                    process.kill()
-            await until(lambda: process.poll() is not None, limits.STOP_KILLED_S)
+                    await _kill(process)
             output.seek(0)
             text = output.read().decode(errors="replace").strip()
         tool = Path(command[0]).name
@@ -98,8 +97,14 @@ class Nursery:
             return await asyncio.shield(started)
         except asyncio.CancelledError:
             # The thread may have started it all the same; nobody else would ever know of it.
-            (await started).kill()
+            await _kill(await started)
             raise
+
+
+async def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and take note of its end, so that it is no zombie."""
+    process.kill()
+    await until(lambda: process.poll() is not None, limits.STOP_KILLED_S)
 
 
 async def until(condition: Callable[[], bool], limit_s: float) -> bool:
