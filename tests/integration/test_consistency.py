@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.database.evidence import Evidence, Reach
+from core.database.node import Node
 from core.database.shard import Consistency, Shard, Terms
-from core.database.statement import Query
+from core.database.statement import Query, ReceiptKey, Write
+from core.database.token import LSN_UNKNOWN, TokenEntry
+from core.errors import Invalid, OutcomeUnknown, ShardUnavailable
 from core.ids import placement_of
 from tests.system import Answer, Client, Person, Phones, System, until
 
@@ -129,24 +133,211 @@ async def test_a_token_that_was_changed_is_refused(gateway: Client, phones: Phon
         assert (answer.status, answer.json["code"]) == (400, "malformed"), bad
 
 
-async def test_writes_that_commit_together_share_position_look_ups(gateway: Client, phones: Phones) -> None:
+async def test_writes_that_commit_together_share_one_position_look_up(
+    gateway: Client, phones: Phones, monkeypatch: pytest.MonkeyPatch
+) -> None:
     person = await gateway.register(phones.qatar())
-    shard = shard_of(gateway, person)
-    assert shard.roles.primary is not None
-    watch = shard.nodes[shard.roles.primary].watch
-    observed, observe = 0, watch._observe
+    watch = primary_of(shard_of(gateway, person)).watch
+    observe, observed, gate = watch._observe, 0, asyncio.Event()
 
-    async def counted() -> Any:
+    async def gated() -> Evidence:
         nonlocal observed
         observed += 1
+        await gate.wait()
         return await observe()
 
-    watch._observe = counted  # type: ignore[method-assign]
-    try:
-        await asyncio.gather(*(rename(gateway, person, f"Name {n}") for n in range(40)))
-    finally:
-        watch._observe = observe  # type: ignore[method-assign]
-    assert 0 < observed < 30, "40 writes, fewer look-ups"
+    async def all_have_committed_and_wait() -> bool:
+        return observed == 1 and len(watch._asked) >= 39
+
+    monkeypatch.setattr(watch, "_observe", gated)
+    writes = [asyncio.create_task(rename(gateway, person, f"Name {n}")) for n in range(40)]
+    await until(all_have_committed_and_wait, what="one look-up holds up the writes")
+    gate.set()
+    answers = await asyncio.gather(*writes)
+    assert observed == 2, "the writes that came during one look-up shared the next"
+    assert all("Consistency-Token" in answer.headers for answer in answers)
+
+
+def primary_of(shard: Shard) -> Node:
+    """The node that the shard's writes go to."""
+    assert shard.roles.primary is not None
+    return shard.nodes[shard.roles.primary]
+
+
+def name_of(person: Person) -> Query[str]:
+    """The person's name, as a read of their shard."""
+    id = UUID(person.id)
+    return Query(
+        "SELECT full_name FROM marketplace.account WHERE bucket = $1 AND id = $2",
+        (placement_of(id).bucket, id),
+        lambda row: str(row["full_name"]),
+    )
+
+
+def renaming(person: Person, name: str) -> Write[str]:
+    """Another name, as a write to their shard."""
+    id = UUID(person.id)
+    return Write(
+        placement_of(id).bucket,
+        "UPDATE marketplace.account SET full_name = $3 WHERE bucket = $1 AND id = $2 RETURNING full_name",
+        (placement_of(id).bucket, id, name),
+        lambda row: str(row["full_name"]),
+    )
+
+
+def terms(shard: Shard, consistency: Consistency = Consistency.SESSION, seen: TokenEntry | None = None) -> Terms:
+    """Ten seconds for it."""
+    return Terms(shard.now() + 10, consistency, seen)
+
+
+async def test_a_write_whose_position_could_not_be_learnt_is_read_from_the_primary(
+    system: System, gateway: Client, phones: Phones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await gateway.register(phones.qatar())
+    shard = shard_of(gateway, person)
+
+    async def cannot_say(deadline: float) -> Evidence:
+        raise OSError
+
+    async with replay_paused(system):
+        with monkeypatch.context() as broken:
+            broken.setattr(primary_of(shard).watch, "position", cannot_say)
+            wrote = await shard.write(renaming(person, "New"), terms(shard))
+        assert wrote.position is not None
+        assert wrote.position.lsn == LSN_UNKNOWN
+        found = await shard.read(name_of(person), terms(shard, seen=wrote.position))
+        assert (found.value, found.role) == (["New"], "primary")
+        assert found.position is not None
+        assert found.position.lsn < LSN_UNKNOWN, "from now on replicas can serve it again"
+
+
+async def test_a_token_of_one_shard_does_not_send_reads_of_its_neighbour_to_the_primary(
+    system: System, gateway: Client, phones: Phones
+) -> None:
+    people: dict[str, Person] = {}
+    while len(people) < 2:
+        person = await gateway.register(phones.saudi())
+        people.setdefault(shard_of(gateway, person).name, person)
+    one, two = people["sa-1"], people["sa-2"]
+    await replica_serves(gateway, two)
+    async with replay_paused(system, "sa-1"):
+        await rename(gateway, one, "New")
+        two.token = one.token
+        assert role(await read(gateway, two)) == "replica"
+        one.token = two.token
+        mine = await read(gateway, one)
+        assert (mine.json["full_name"], role(mine)) == ("New", "primary"), "both shards are in one token"
+
+
+async def test_a_position_on_a_newer_timeline_is_not_taken_for_one_on_the_servers_own(
+    gateway: Client, phones: Phones
+) -> None:
+    """After a failover the same position means other writes: who has seen it is not shown the former primary's."""
+    person = await gateway.register(phones.qatar())
+    shard = shard_of(gateway, person)
+    evidence = primary_of(shard).state.evidence
+    assert evidence is not None
+    after_failover = TokenEntry(shard.name, evidence.system_id, evidence.timeline + 1, 1)
+    for consistency in (Consistency.SESSION, Consistency.STRONG):
+        with pytest.raises(ShardUnavailable):
+            await shard.read(name_of(person), terms(shard, consistency, after_failover))
+    of_another_cluster = TokenEntry(shard.name, evidence.system_id + 1, evidence.timeline + 1, LSN_UNKNOWN)
+    assert (await shard.read(name_of(person), terms(shard, seen=of_another_cluster))).value == ["Somebody"]
+
+
+async def test_a_read_that_replay_had_to_cancel_is_answered_by_the_primary_and_is_no_bug_of_its_operation(
+    system: System, gateway: Client, phones: Phones
+) -> None:
+    person = await gateway.register(phones.qatar())
+    await replica_serves(gateway, person)
+    shard = shard_of(gateway, person)
+    counted = shard.reads_that_wrote
+    slow = Query(
+        """SELECT full_name, pg_sleep(CASE WHEN pg_is_in_recovery() THEN 20 ELSE 0 END) FROM marketplace.account
+           WHERE bucket = $1 AND id = $2""",
+        name_of(person).args,
+        name_of(person).row,
+    )
+    async with system.sql(SHARD) as primary, system.sql(SHARD, "replica") as replica:
+        await replica.execute("ALTER SYSTEM SET max_standby_streaming_delay = '50ms'")
+        await replica.execute("SELECT pg_reload_conf()")
+        try:
+            reading = asyncio.create_task(shard.read(slow, terms(shard, Consistency.EVENTUAL)))
+
+            async def reads() -> bool:
+                sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                return bool(await replica.fetchval(sql))
+
+            await until(reads, what="the replica reads slowly")
+            await primary.execute("BEGIN; LOCK TABLE marketplace.account IN ACCESS EXCLUSIVE MODE; COMMIT")
+            reply = await reading
+        finally:
+            await replica.execute("ALTER SYSTEM RESET max_standby_streaming_delay")
+            await replica.execute("SELECT pg_reload_conf()")
+    assert (reply.value, reply.role) == (["Somebody"], "primary")
+    assert shard.reads_that_wrote == counted
+
+
+async def cut_while_asleep(system: System) -> None:
+    """Cut the connection of a statement that sleeps on the primary."""
+    async with system.sql(SHARD) as connection:
+
+        async def cut() -> bool:
+            sql = "SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            return bool(await connection.fetchval(sql))
+
+        await until(cut, what="the sleeping write is cut")
+
+
+def slow_renaming(person: Person, name: str) -> Write[str]:
+    """A write that takes its time."""
+    write = renaming(person, name)
+    return replace(write, sql=write.sql.replace("WHERE", "FROM pg_sleep(0.6) AS pause WHERE"))
+
+
+async def test_a_write_cut_off_on_its_way_has_an_unknown_outcome_and_is_not_tried_again(
+    system: System, gateway: Client, phones: Phones
+) -> None:
+    person = await gateway.register(phones.qatar())
+    shard = shard_of(gateway, person)
+    writing = asyncio.create_task(shard.write(slow_renaming(person, "Twice?"), terms(shard)))
+    await cut_while_asleep(system)
+    with pytest.raises(OutcomeUnknown):
+        await writing
+    assert (await shard.read(name_of(person), terms(shard, Consistency.STRONG))).value == ["Somebody"]
+
+
+async def test_a_write_with_an_idempotency_key_that_is_cut_off_is_done_once_all_the_same(
+    system: System, gateway: Client, phones: Phones
+) -> None:
+    person = await gateway.register(phones.qatar())
+    shard = shard_of(gateway, person)
+    receipt = ReceiptKey(UUID(person.id), "once", b"this request")
+    write = slow_renaming(person, "Once")
+    writing = asyncio.create_task(shard.write(write, terms(shard), receipt))
+    await cut_while_asleep(system)
+    assert ((await writing).value, (await writing).replayed) == ("Once", False)
+    again = await shard.write(write, terms(shard), receipt)
+    assert (again.value, again.replayed) == ("Once", True)
+    other = replace(receipt, fingerprint=b"another request")
+    with pytest.raises(Invalid, match="field"):
+        await shard.write(write, terms(shard), other)
+
+
+async def test_a_watchers_connection_that_is_cut_does_not_stop_the_shards_writes(
+    system: System, gateway: Client, phones: Phones
+) -> None:
+    person = await gateway.register(phones.qatar())
+    node = primary_of(shard_of(gateway, person))
+    since = node.state.since
+    cut = (
+        "SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity WHERE application_name = 'meridian watch'"
+    )
+    async with system.sql(SHARD) as connection:
+        for n in range(3):
+            assert await connection.fetchval(cut) > 0
+            await rename(gateway, person, f"Name {n}")
+            assert (node.state.reach, node.state.since) == (Reach.UP, since), "it was up all the time"
 
 
 async def test_a_read_operation_that_writes_is_counted_and_run_on_the_primary(gateway: Client, phones: Phones) -> None:
