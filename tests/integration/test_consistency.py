@@ -238,6 +238,7 @@ async def test_a_position_on_a_newer_timeline_is_not_taken_for_one_on_the_server
 ) -> None:
     """After a failover the same position means other writes: who has seen it is not shown the former primary's."""
     person = await gateway.register(phones.qatar())
+    await replica_serves(gateway, person)
     shard = shard_of(gateway, person)
     evidence = primary_of(shard).state.evidence
     assert evidence is not None
