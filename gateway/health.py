@@ -77,7 +77,7 @@ def _shard(shard: Shard, region: Region, runtime: Runtime) -> Json:
     primary_at = shard.roles.primary or shard.spec.primary
     replicas = [node for at, node in shard.nodes.items() if at != primary_at]
     lags = [lag for node in replicas if (lag := shard.lag_ms(node.at)) is not None]
-    trouble = shard.roles.alarm or region.faults.get(shard.name, "")
+    trouble = shard.roles.alarm or region.faults.get(shard.name) or runtime.migration_faults.get(shard.name, "")
     down = shard.roles.primary is None or bool(trouble)
     lame = [node for node in replicas if not _usable(shard, node, runtime)]
     return {

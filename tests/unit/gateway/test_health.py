@@ -106,6 +106,7 @@ def world(tmp_path: Path) -> World:
         started_at=NOW - 12.34,
         map=MapInForce(shard_map, cast("Any", None)),
         fleet=SimpleNamespace(regions={"qa": qa, "sa": sa}, epoch=3),
+        migration_faults={},
     )
     return World(qa, sa, cast("Runtime", runtime))
 
@@ -214,3 +215,9 @@ def test_after_a_promotion_the_nodes_are_shown_as_what_they_are(world: World) ->
 def test_a_region_that_is_not_there_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         health.of_region(world.runtime, "kw")
+
+
+def test_a_shard_whose_schema_is_behind_is_down_until_it_is_migrated(world: World) -> None:
+    world.runtime.migration_faults = {"qa-1": "another migration of shard qa-1 is running"}
+    shard = health.region_health(world.qa, world.runtime)["shards"]["qa-1"]
+    assert (shard["status"], shard["trouble"]) == ("DOWN", "another migration of shard qa-1 is running")
