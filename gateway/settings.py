@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -136,8 +136,3 @@ def secrets_of(*candidates: SecretStr | None, fallback: str) -> list[bytes]:
     """The secrets that are set, current first; `fallback` when none is (development only: it dies with the process)."""
     found = [secret.get_secret_value().encode() for secret in candidates if secret is not None]
     return found or [fallback.encode()]
-
-
-def dump(settings: Settings) -> dict[str, Any]:
-    """Settings for a log line or the admin port; secrets are masked by their type."""
-    return settings.model_dump(mode="json", exclude={"search_path"})

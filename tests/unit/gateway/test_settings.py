@@ -7,7 +7,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices
 
 from core.errors import Invalid
-from gateway.settings import SECRET_CHARS_MIN, Settings, dump, environment, secrets_of
+from gateway.settings import SECRET_CHARS_MIN, Settings, environment, secrets_of
 from tests.system import ROOT
 
 GUIDE = (
@@ -164,7 +164,7 @@ def test_production_needs_good_secrets_and_development_none() -> None:
 
 def test_a_secret_is_in_no_repr_and_no_dump() -> None:
     settings = Settings.from_environment(SECRETS)
-    shown = f"{settings!r} {settings} {dump(settings)}"
+    shown = f"{settings!r} {settings} {settings.model_dump_json()}"
     assert [name for name, secret in SECRETS.items() if secret in shown or "pw-of" in shown] == []
 
 
