@@ -19,6 +19,7 @@
     │   │   └── WrongShard   wrong_shard          the shard refused the bucket; refresh ownership
     │   ├── PoolExhausted    pool_exhausted       every connection busy and the queue full
     │   ├── OutcomeUnknown   outcome_unknown      a write was cut off; it may or may not have happened
+    │   ├── StorageUnavailable storage_unavailable  a file cannot be kept or read now
     │   └── Draining         draining             this process is stopping
     ├── DeadlineExceeded     deadline             the time allowed ran out before anything was changed
     ├── MapRefused           map_refused          a shard map with faults (`faults`)
@@ -144,6 +145,12 @@ class OutcomeUnknown(Unavailable):
 
     code = "outcome_unknown"
     retryable = False
+
+
+class StorageUnavailable(Unavailable):
+    """A file cannot be kept or read now: its store is out of reach, or the disk is full."""
+
+    code = "storage_unavailable"
 
 
 class Draining(Unavailable):

@@ -40,6 +40,10 @@ POSITION_POLL_S: Final = 0.005
 POSITION_SAMPLES_MAX: Final = 512
 LAG_SAMPLE_S: Final = 0.1
 OWNERSHIP_REFRESH_S: Final = 30.0
+BREAKER_FAILURES_MAX: Final = 3
+BREAKER_PAUSE_S: Final = 0.25
+BREAKER_PAUSE_MAX_S: Final = 2.0
+BREAKER_TRIAL_S: Final = 5.0
 
 TOKEN_ENTRIES_MAX: Final = 16
 TOKEN_CHARS_MAX: Final = 2048
@@ -54,6 +58,22 @@ PASSWORD_HASHES_AT_ONCE: Final = 2
 PASSWORD_HASHES_WAITING_MAX: Final = 64
 VERIFIED_TOKENS_MAX: Final = 10_000
 
+FILE_BYTES_MAX: Final = 10 * 1024 * 1024
+FILE_CHUNK_BYTES: Final = 64 * 1024
+UPLOAD_DEADLINE_S: Final = 120.0  # 10 MiB at 0.7 Mbit/s, a poor mobile connection
+UPLOADS_AT_ONCE_MAX: Final = 100  # in a process; each holds a few chunks and a file of the spool
+STORE_CONNECT_S: Final = 1.0
+STORE_STALL_S: Final = 3.0  # without a byte either way, a store is taken for dead
+STORE_PUT_S: Final = 20.0  # for one file; an upload does not wait longer before it is left to the spool
+STORE_PROBE_INTERVAL_S: Final = 2.0
+STORE_PROBE_TIMEOUT_S: Final = 2.0
+SPOOL_BYTES_FREE_MIN: Final = 64 * 1024 * 1024
+DRAINS_AT_ONCE: Final = 4
+LINK_LIFETIME_S: Final = 300
+FILE_UNUSED_LIFETIME_S: Final = 24 * 3600
+FILE_GRACE_S: Final = 900.0  # between a file's deletion and its purge: longer than any put that may still be under way
+FILE_SWEEP_ROWS: Final = 100
+
 LAME_DUCK_S: Final = 0.5
 DRAIN_S: Final = 20.0
 
@@ -63,4 +83,7 @@ assert REPLICA_WAIT_S < DEADLINE_MIN_S * 2 <= REQUEST_DEADLINE_S
 assert PROBE_INTERVAL_S + PROBE_TIMEOUT_S < EVIDENCE_AGE_MAX_S
 assert POSITION_SAMPLES_MAX * LAG_SAMPLE_S * 1000 > LAG_MAX_MS
 assert LOCK_WAIT_MS / 1000 < REQUEST_DEADLINE_S < DRAIN_S
+assert STORE_CONNECT_S < STORE_STALL_S < STORE_PUT_S < UPLOAD_DEADLINE_S < FILE_GRACE_S < FILE_UNUSED_LIFETIME_S
+assert STORE_PROBE_INTERVAL_S + STORE_PROBE_TIMEOUT_S < EVIDENCE_AGE_MAX_S
+assert UPLOADS_AT_ONCE_MAX * FILE_BYTES_MAX < 2**31
 assert TOKEN_CHARS_MAX < HEADER_VALUE_BYTES_MAX

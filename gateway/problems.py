@@ -30,6 +30,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "wrong_shard": (503, "The data is being moved"),
     "pool_exhausted": (503, "The database is busy"),
     "outcome_unknown": (503, "The outcome of the write is not known"),
+    "storage_unavailable": (503, "The file storage is not available"),
     "draining": (503, "This server is stopping"),
     "deadline": (504, "The time allowed ran out"),
 }
