@@ -30,6 +30,7 @@ MEANING: Final[dict[str, str]] = {
     "wrong_shard": "The data is being moved to another server. Nothing was changed; try again.",
     "pool_exhausted": "The database is busy and the queue for it is full. Nothing was changed; try again.",
     "outcome_unknown": "A write was cut off: it may or may not have happened. Repeat it with the same Idempotency-Key.",
+    "storage_unavailable": "The file cannot be kept or read now. Nothing was changed; try again.",
     "draining": "This server is stopping. Try again: another one answers.",
     "deadline": "The time allowed ran out. A POST is safe to repeat with its Idempotency-Key.",
 }
