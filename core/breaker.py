@@ -54,6 +54,8 @@ class Breaker:
         """The state after a call that was answered."""
         if self.state is BreakerState.OPEN:
             return self  # asked before it opened: only a trial closes it
+        if self.state is BreakerState.CLOSED and not self.failures:
+            return self
         since = now if self.state is BreakerState.HALF_OPEN else self.since
         return replace(self, state=BreakerState.CLOSED, failures=0, trials=0, since=since)
 

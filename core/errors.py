@@ -30,7 +30,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from core.database.token import TokenEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,13 @@ class Conflict(MeridianError):
 
 
 class WriteLost(Conflict):
+    """The caller has seen what a failover cut off. `standing` is what they may hold on to instead."""
+
     code = "write_lost"
+
+    def __init__(self, detail: str, *, standing: "TokenEntry") -> None:
+        super().__init__(detail)
+        self.standing = standing
 
 
 class TooLarge(MeridianError):

@@ -12,7 +12,7 @@ from core.database.settings import DatabaseSettings
 from core.database.shard import Consistency, Reply, Shard, Terms
 from core.database.statement import Query, ReceiptKey, Write
 from core.database.token import Token, TokenEntry
-from core.errors import MeridianError, ShardUnavailable, WrongShard
+from core.errors import MeridianError, ShardUnavailable, WriteLost, WrongShard
 from core.ids import LoginHash, login_hash
 from core.limits import DRAIN_S, OWNERSHIP_REFRESH_S, PROBE_TIMEOUT_S
 from core.sessions import SessionStore
@@ -130,7 +130,8 @@ class Region:
     ) -> Gathered[T]:
         """Ask every shard at once and merge by `key`, which must be the order each shard already answers in.
 
-        A shard that fails or is late is named in `missing`; when none answers the first failure is raised.
+        A shard that fails or is late is named in `missing`; when none answers the first failure is raised. WriteLost of
+        any shard is raised, so that the caller is told.
         """
         shards = list(self.shards.values())
         answers = await asyncio.gather(
@@ -138,7 +139,7 @@ class Region:
         )
         failed = [(shard.name, a) for shard, a in zip(shards, answers, strict=True) if isinstance(a, BaseException)]
         for _, failure in failed:
-            if not isinstance(failure, MeridianError):
+            if not isinstance(failure, MeridianError) or isinstance(failure, WriteLost):
                 raise failure
         if len(failed) == len(shards):
             raise failed[0][1]

@@ -65,7 +65,8 @@ async def running(
 
         def on_event(name: str, details: dict[str, object]) -> None:
             metrics.events.labels(name).inc()
-            (_log.error if details.get("alarm") else _log.info)(name, **details)
+            level = "error" if details.get("alarm") else str(details.pop("level", "info"))
+            getattr(_log, level)(name, **details)
 
         def open_store(region: RegionSpec) -> AbstractAsyncContextManager[SessionStore]:
             own = region.sessions.redis_url

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -46,6 +47,7 @@ class Context:
     operation: str = _NO_OPERATION
     decision: Decision | None = None
     call: "Call | None" = None
+    dress: Callable[[web.StreamResponse], None] | None = None
 
 
 CONTEXT: Final = web.RequestKey("meridian_context", Context)
@@ -109,7 +111,10 @@ def _problem(error: MeridianError, context: Context, runtime: "Runtime") -> web.
     runtime.metrics.errors.labels(error.code).inc()
     if isinstance(error, InternalFault):
         _log.error("internal fault", detail=error.detail, request_id=context.request_id, operation=context.operation)
-    return problem_response(error, context.request_id)
+    response = problem_response(error, context.request_id)
+    if context.dress is not None:
+        context.dress(response)
+    return response
 
 
 def _of_http(exc: web.HTTPException, request: web.Request) -> MeridianError:
@@ -139,8 +144,8 @@ def route_of(context: Context) -> str | None:
     if context.decision is None:
         return None
     if context.call is not None and context.call.route is not None:
-        shard, role, epoch = context.call.route
-        return route_header(shard, role, context.decision.by, epoch)
+        route = context.call.route
+        return route_header(route.shard, route.role, context.decision.by, route.epoch, age_s=route.age_s)
     return route_header(context.decision.region.name, "none", context.decision.by, 0)
 
 
@@ -149,8 +154,8 @@ def _account(request: web.Request, response: web.StreamResponse, context: Contex
     runtime.metrics.requests.labels(context.operation, str(response.status)).inc()
     runtime.metrics.seconds.labels(context.operation).observe(seconds)
     if context.call is not None and context.call.route is not None and context.decision is not None:
-        shard, role, _ = context.call.route
-        runtime.metrics.routed.labels(shard, role, context.decision.by).inc()
+        route = context.call.route
+        runtime.metrics.routed.labels(route.shard, route.role, context.decision.by).inc()
     _log.info(
         "request",
         method=request.method,

@@ -5,19 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from core.database.lineage import END_UNKNOWN, NO_LINEAGE, Lineage
 from core.limits import EVIDENCE_AGE_MAX_S, LAG_SAMPLE_S, POSITION_SAMPLES_MAX
 from core.shard_map.model import Address
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A node, observed once. `lsn` is what a reader can count on: flushed on a primary, replayed on a replica."""
+    """A node, observed once. `lsn` is what a reader can count on: flushed on a primary, replayed on a replica.
+
+    `lineage` is the history of a primary's timeline, if it may be read there.
+    """
 
     system_id: int
     timeline: int
     in_recovery: bool
     lsn: int
     seen_at: float
+    lineage: Lineage | None = None
 
 
 class Reach(StrEnum):
@@ -30,17 +35,34 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node as last seen. `since` is when `reach` last changed; `reason` says why it is unreachable."""
+    """A node as last seen. `since` is when `reach` last changed; `reason` says why it could not be observed.
+
+    `answered_at` is the last sign of life, be it only "too many clients"; `replayed` the last position it was seen at
+    while it was a replica.
+    """
 
     reach: Reach = Reach.UNKNOWN
     evidence: Evidence | None = None
     since: float = 0.0
     reason: str = ""
+    answered_at: float = 0.0
+    replayed: int = END_UNKNOWN
 
     def observed(self, evidence: Evidence) -> "NodeState":
-        """The state after the node answered."""
+        """The state after the node said what it is."""
         since = self.since if self.reach is Reach.UP else evidence.seen_at
-        return NodeState(Reach.UP, evidence, since)
+        replayed = evidence.lsn if evidence.in_recovery else self.replayed
+        return NodeState(Reach.UP, evidence, since, answered_at=evidence.seen_at, replayed=replayed)
+
+    def saturated(self, reason: str, now: float) -> "NodeState":
+        """The state after the node showed that it is alive, but had no room to say what it is.
+
+        What it said before is believed on: to become another server's replica a primary must restart, and every
+        connection with it. Nothing is known of a node that had not been up.
+        """
+        if self.reach is not Reach.UP:
+            return self.failed(reason, now)
+        return replace(self, reason=reason, answered_at=now)
 
     def failed(self, reason: str, now: float) -> "NodeState":
         """The state after the node did not answer; what it last said is kept, with its age."""
@@ -48,21 +70,27 @@ class NodeState:
         return replace(self, reach=Reach.UNREACHABLE, since=since, reason=reason)
 
     def is_fresh(self, now: float) -> bool:
-        """Whether the node answers and was seen recently enough to be believed."""
-        return (
-            self.reach is Reach.UP and self.evidence is not None and now - self.evidence.seen_at <= EVIDENCE_AGE_MAX_S
-        )
+        """Whether the node answers and did so recently enough to be believed."""
+        return self.reach is Reach.UP and self.evidence is not None and now - self.answered_at <= EVIDENCE_AGE_MAX_S
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who may be written to and read from now. `alarm` says why nobody may write, when that needs a person."""
+    """Who may be written to and read from now. `alarm` says what a person must set right.
+
+    `lineage` is the history of the newest timeline that was accepted.
+    """
 
     primary: Address | None = None
     replicas: tuple[Address, ...] = ()
     system_id: int | None = None
-    timeline: int = 0
+    lineage: Lineage = NO_LINEAGE
     alarm: str = ""
+
+    @property
+    def timeline(self) -> int:
+        """The newest timeline that was accepted; 0 before the first."""
+        return self.lineage.now
 
 
 def assign(before: Roles, states: Mapping[Address, NodeState], now: float) -> Roles:
@@ -70,6 +98,7 @@ def assign(before: Roles, states: Mapping[Address, NodeState], now: float) -> Ro
 
     The first system id seen is the shard's for the life of the process; a node of another cluster is never used.
     A primary must not be on an older timeline than one already accepted. Two writable nodes: no primary, and an alarm.
+    A replica that replayed what a failover cut off is not read from.
     """
     fresh = {at: s.evidence for at, s in states.items() if s.evidence is not None and s.is_fresh(now)}
     system_id = before.system_id or _first_system_id(fresh)
@@ -77,10 +106,19 @@ def assign(before: Roles, states: Mapping[Address, NodeState], now: float) -> Ro
     family = {at: e for at, e in fresh.items() if e.system_id == system_id}
     writable = [at for at, e in family.items() if not e.in_recovery and e.timeline >= before.timeline]
     stale = [at for at, e in family.items() if not e.in_recovery and e.timeline < before.timeline]
-    replicas = tuple(at for at, e in family.items() if e.in_recovery)
     primary = writable[0] if len(writable) == 1 else None
-    timeline = family[primary].timeline if primary else before.timeline
-    return Roles(primary, replicas, system_id, timeline, _alarm(writable, stale, strangers))
+    lineage = before.lineage if primary is None else _lineage(before.lineage, family[primary], states[primary])
+    following = [at for at, e in family.items() if e.in_recovery]
+    diverged = [at for at in following if not lineage.holds(family[at].timeline, family[at].lsn)]
+    replicas = tuple(at for at in following if at not in diverged)
+    return Roles(primary, replicas, system_id, lineage, _alarm(writable, stale, diverged, strangers))
+
+
+def _lineage(before: Lineage, primary: Evidence, state: NodeState) -> Lineage:
+    """The primary's history: as it tells it, or, where it may not be read, as far as we saw it happen."""
+    if primary.lineage is not None:
+        return primary.lineage
+    return before if primary.timeline == before.now else before.promoted(primary.timeline, state.replayed)
 
 
 def _first_system_id(fresh: Mapping[Address, Evidence]) -> int | None:
@@ -89,12 +127,16 @@ def _first_system_id(fresh: Mapping[Address, Evidence]) -> int | None:
     )
 
 
-def _alarm(writable: Sequence[Address], stale: Sequence[Address], strangers: Sequence[Address]) -> str:
+def _alarm(
+    writable: Sequence[Address], stale: Sequence[Address], diverged: Sequence[Address], strangers: Sequence[Address]
+) -> str:
     if len(writable) > 1:
         names = ", ".join(map(str, writable))
         return f"{len(writable)} writable nodes at once ({names}): writes are stopped until one is fenced"
     if stale:
         return f"{', '.join(map(str, stale))} is writable on an older timeline: a former primary that must be fenced"
+    if diverged:
+        return f"{', '.join(map(str, diverged))} has what a failover cut off: not read from; rebuild it as a replica"
     if strangers:
         return f"{', '.join(map(str, strangers))} belongs to another PostgreSQL cluster (system id differs): not used"
     return ""

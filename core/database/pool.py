@@ -33,7 +33,8 @@ class PoolFigures:
 class Pool:
     """Connections to one node. At most `size_max`, and at most ten waiters for each; a wait ends with the deadline.
 
-    A connection whose state is not known (cancelled, timed out, broken) is closed, never handed on.
+    A connection whose state is not known (cancelled, timed out, broken) is closed, never handed on. `answered_at` (loop
+    seconds) is when the node last answered a statement, with an error or without.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Pool:
         self._at = at
         self._in_use = 0
         self._discarding: set[asyncio.Task[None]] = set()
+        self._patience: set[asyncio.Timeout] = set()
         self.waiting = 0
+        self.answered_at = 0.0
         self._waiting_max = size_max * POOL_WAITERS_PER_CONNECTION
         options = arguments(at, login, settings, "meridian")
         if read_only:
@@ -57,12 +60,17 @@ class Pool:
         )
 
     async def open(self, timeout_s: float) -> None:
-        """Open the pool's floor of connections. Raises NodeLost when they cannot be had within `timeout_s`."""
+        """Open the pool's floor of connections.
+
+        Raises NodeLost when they cannot be had within `timeout_s`, PoolExhausted when the server has no room for them.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 await self._pool
         except TimeoutError as exc:
             raise NodeLost(f"{self._at}: no connection in time", sent=False) from exc
+        except asyncpg.TooManyConnectionsError as exc:
+            raise translated(exc, where=str(self._at), sent=False) from exc
         except (*BROKEN, asyncpg.PostgresError) as exc:
             raise NodeLost(f"{self._at}: {exc}", sent=False) from exc
 
@@ -79,6 +87,12 @@ class Pool:
     async def expire(self) -> None:
         """Close every connection of today as it comes back: the node changed under them."""
         await self._pool.expire_connections()
+
+    def give_up(self) -> None:
+        """The node does not answer: let nobody wait for it until their deadline. They see NodeLost now."""
+        now = asyncio.get_running_loop().time()
+        for patience in self._patience:
+            patience.reschedule(now)
 
     @property
     def figures(self) -> PoolFigures:
@@ -140,15 +154,31 @@ class Pool:
     async def fetch(self, sql: str, args: Sequence[object], *, deadline: float, writes: bool) -> list[Row]:
         """Run one statement as a transaction of its own, in one round trip.
 
-        A write whose answer does not come before the deadline raises OutcomeUnknown; a read DeadlineExceeded.
+        A write whose answer does not come before the deadline raises OutcomeUnknown; a read DeadlineExceeded. When the
+        node is given up meanwhile both raise NodeLost.
         """
+        sent = False
+        patience = asyncio.timeout(None)
+        self._patience.add(patience)
         try:
-            async with self.connection(deadline) as connection, asyncio.timeout_at(deadline):
-                return cast("list[Row]", await connection.fetch(sql, *args))
+            async with patience, self.connection(deadline) as connection, asyncio.timeout_at(deadline):
+                sent = True
+                rows = cast("list[Row]", await connection.fetch(sql, *args))
         except TimeoutError as exc:
+            if patience.expired():
+                raise NodeLost(f"{self._at} does not answer", sent=sent) from exc
             raise _late(self._at, writes) from exc
         except (*BROKEN, asyncpg.PostgresError) as exc:
+            if not isinstance(exc, BROKEN):
+                self._answered()
             raise translated(exc, where=str(self._at), sent=True) from exc
+        finally:
+            self._patience.discard(patience)
+        self._answered()
+        return rows
+
+    def _answered(self) -> None:
+        self.answered_at = asyncio.get_running_loop().time()
 
 
 def _late(at: Address, writes: bool) -> OutcomeUnknown | DeadlineExceeded:

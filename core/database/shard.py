@@ -12,7 +12,16 @@ from core.database.settings import DatabaseSettings, Login
 from core.database.statement import RECEIPT_SQL, Query, ReceiptKey, Row, Write, compose
 from core.database.token import LSN_UNKNOWN, TokenEntry
 from core.database.translate import NodeLost, RecoveryConflict, Refused, RoleChanged
-from core.errors import Conflict, FieldError, Invalid, MeridianError, OutcomeUnknown, ShardUnavailable, Unavailable
+from core.errors import (
+    Conflict,
+    FieldError,
+    Invalid,
+    MeridianError,
+    OutcomeUnknown,
+    ShardUnavailable,
+    Unavailable,
+    WriteLost,
+)
 from core.limits import DRAIN_S, PROBE_TIMEOUT_S, READ_ATTEMPTS_MAX, REPLICA_WAIT_S, WRITE_ATTEMPTS_MAX
 from core.shard_map.model import Address, ShardSpec
 
@@ -38,13 +47,17 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
-    """An answer, the role of the node that gave it, the position it shows (None: none promised), and whether it is
-    the stored outcome of an earlier identical write."""
+    """An answer, the role of the node that gave it, and the position it shows (None: none promised).
+
+    `replayed`: it is the stored outcome of an earlier identical write. `age_s`: the shard has had no primary for so
+    many seconds, and there may be writes that this answer does not show; None while there is one.
+    """
 
     value: T
     role: str
     position: TokenEntry | None
     replayed: bool = False
+    age_s: int | None = None
 
 
 class Shard:
@@ -67,6 +80,7 @@ class Shard:
         self._settings = settings
         self._clock = clock
         self._on_event = on_event
+        self._primary_seen_at = clock()
         login = Login(spec.database, spec.user, spec.password.reveal())
         self.nodes = {
             at: Node(
@@ -76,6 +90,7 @@ class Shard:
                 clock=clock,
                 changed=self._look_at_roles,
                 buckets_changed=buckets_changed,
+                on_change=self._tell,
             )
             for at in spec.addresses
         }
@@ -100,20 +115,27 @@ class Shard:
         return None if evidence is None else self.lag_clock.lag_ms(evidence)
 
     async def read(self, query: Query[T], terms: Terms) -> Reply[list[T]]:
-        """The rows of a query, from the best node that satisfies `terms`; another node is tried when one is lost."""
+        """The rows of a query, from the best node that satisfies `terms`; another node is tried when one is lost.
+
+        Raises WriteLost when the caller has seen what a failover cut off.
+        """
+        self._refuse_lost(terms)
         rows, role, position = await self._read(query.sql, query.args, terms)
-        return Reply([query.row(row) for row in rows], role, position)
+        age_s = None if self.roles.primary is not None else max(1, round(self._clock() - self._primary_seen_at))
+        return Reply([query.row(row) for row in rows], role, position, age_s=age_s)
 
     async def write(self, write: Write[T], terms: Terms, receipt: ReceiptKey | None = None) -> Reply[T]:
         """Do one write on the primary, in one round trip; with a receipt it can be repeated safely.
 
         Raises what the write declares (`if_none`, `refusals`), WrongShard when this shard does not own the bucket,
-        OutcomeUnknown when the answer was lost, ShardUnavailable at once when no primary is known.
+        OutcomeUnknown when the answer was lost, ShardUnavailable at once when no primary is known, WriteLost before
+        anything is sent when the caller has seen what a failover cut off.
         """
+        self._refuse_lost(terms)
         sql, args = compose(write, receipt)
         try:
             node, rows = await self._on_primary(
-                lambda node: node.pool.fetch(sql, args, deadline=terms.deadline, writes=True),
+                lambda node: node.fetch(sql, args, deadline=terms.deadline, writes=True),
                 deadline=terms.deadline,
                 repeatable=receipt is not None,
             )
@@ -149,7 +171,7 @@ class Shard:
             if node is None:
                 break
             try:
-                rows = await node.pool.fetch(sql, args, deadline=terms.deadline, writes=False)
+                rows = await node.fetch(sql, args, deadline=terms.deadline, writes=False)
             except NodeLost as exc:
                 failure = exc
                 await node.lost()
@@ -191,15 +213,29 @@ class Shard:
 
     def _untried(self, at: Address | None, tried: set[Address], timeline: int) -> Node | None:
         node = None if at is None or at in tried else self.nodes[at]
-        evidence = None if node is None else node.state.evidence
+        if node is None or not node.admits:
+            return None
+        evidence = node.state.evidence
         return node if evidence is not None and evidence.timeline >= timeline else None
 
     def _needed(self, terms: Terms) -> tuple[int, int]:
         """The timeline and position that a node must have for this read."""
-        seen = terms.seen
-        if terms.consistency is Consistency.EVENTUAL or seen is None or seen.system_id != self.roles.system_id:
-            return 0, 0
-        return seen.timeline, seen.lsn
+        seen = self._seen(terms)
+        return (0, 0) if seen is None or terms.consistency is Consistency.EVENTUAL else (seen.timeline, seen.lsn)
+
+    def _seen(self, terms: Terms) -> TokenEntry | None:
+        """What the caller has seen of this very cluster."""
+        return terms.seen if terms.seen is not None and terms.seen.system_id == self.roles.system_id else None
+
+    def _refuse_lost(self, terms: Terms) -> None:
+        seen, lineage = self._seen(terms), self.roles.lineage
+        if seen is None or terms.consistency is Consistency.EVENTUAL or lineage.holds(seen.timeline, seen.lsn):
+            return
+        raise WriteLost(
+            f"shard {self.name} failed over, and what you had last seen of it was lost or cannot be proven to be kept;"
+            " read again, and repeat what is missing",
+            standing=TokenEntry(self.name, seen.system_id, lineage.now, 0),
+        )
 
     async def _shown(self, node: Node, terms: Terms) -> TokenEntry | None:
         """The position that a reader of `node` has now seen, so that later reads do not go back in time.
@@ -267,7 +303,10 @@ class Shard:
         if self.roles.primary is None:
             reason = self.roles.alarm or "no primary answers"
             raise ShardUnavailable(f"shard {self.name} cannot be written to: {reason}")
-        return self.nodes[self.roles.primary]
+        node = self.nodes[self.roles.primary]
+        if not node.admits:
+            raise ShardUnavailable(f"shard {self.name} cannot be written to: its primary fails again and again")
+        return node
 
     async def _primary_again(self, deadline: float) -> Node:
         """The primary after every node was looked at anew."""
@@ -292,6 +331,7 @@ class Shard:
         if self.roles.primary is not None:
             evidence = self.nodes[self.roles.primary].state.evidence
             if evidence is not None:
+                self._primary_seen_at = evidence.seen_at
                 self.lag_clock.primary_at(evidence.lsn, evidence.seen_at)
         if (before.primary, before.replicas, before.alarm) != (
             self.roles.primary,
@@ -302,15 +342,18 @@ class Shard:
 
     def _tell_roles(self) -> None:
         roles = self.roles
-        self._on_event(
+        self._tell(
             "shard_roles",
             {
-                "shard": self.name,
                 "primary": str(roles.primary) if roles.primary else None,
                 "replicas": [str(at) for at in roles.replicas],
+                "timeline": roles.timeline,
                 "alarm": roles.alarm,
             },
         )
+
+    def _tell(self, event: str, details: dict[str, object]) -> None:
+        self._on_event(event, {"shard": self.name, **details})
 
 
 def _lsn(node: Node) -> int:

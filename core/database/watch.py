@@ -12,6 +12,7 @@ import asyncpg
 
 from core.database.connect import Conn, arguments
 from core.database.evidence import Evidence, NodeState
+from core.database.lineage import Lineage, parse_history
 from core.database.settings import DatabaseSettings, Login
 from core.database.translate import BROKEN
 from core.limits import POSITION_POLL_S, PROBE_INTERVAL_S, PROBE_TIMEOUT_S
@@ -31,11 +32,18 @@ SELECT recovering,
 FROM (SELECT pg_is_in_recovery() AS recovering) AS role
 """
 
+# Told by the server only to superusers and to roles that were granted this function; others do without.
+_HISTORY_SQL = "SELECT pg_read_file('pg_wal/' || lpad(upper(to_hex($1::int)), 8, '0') || '.history', 0, 65536, true)"
+
 BUCKETS_CHANNEL = "meridian_buckets"
 
 
 class Watch:
-    """Observes one node. `state` is what was last seen; `seen` is awaited after every observation."""
+    """Observes one node. `state` is what was last seen; `seen` is awaited after every observation.
+
+    `answered_at` tells when the node last answered a statement of the pool: a probe that got no answer meanwhile found
+    a busy node, not a dead one.
+    """
 
     def __init__(
         self,
@@ -45,6 +53,7 @@ class Watch:
         settings: DatabaseSettings,
         clock: Callable[[], float],
         seen: Callable[[], Awaitable[None]],
+        answered_at: Callable[[], float],
         buckets_changed: Callable[[], None],
     ) -> None:
         self.at = at
@@ -52,6 +61,7 @@ class Watch:
         self._options = arguments(at, login, settings, "meridian watch")
         self._clock = clock
         self._seen = seen
+        self._answered_at = answered_at
         self._buckets_changed = buckets_changed
         self._asked: list[asyncio.Future[Evidence]] = []
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
@@ -60,6 +70,7 @@ class Watch:
         self._connection: Conn | None = None
         self._system_id = 0
         self._listening = False
+        self._lineage: Lineage | None = None
 
     async def run(self) -> None:
         """Observe until cancelled; never raises for a failing node."""
@@ -120,11 +131,12 @@ class Watch:
 
     async def _observe_once(self) -> None:
         asked, self._asked = self._asked, []
+        began = self._clock()
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 evidence = await self._observe()
         except (TimeoutError, *BROKEN, asyncpg.PostgresError) as exc:
-            self.failed(_reason(exc))
+            self._not_observed(exc, began)
             answer: Evidence | OSError = OSError(f"{self.at} cannot be observed: {_reason(exc)}")
         else:
             self.state = self.state.observed(evidence)
@@ -136,21 +148,42 @@ class Watch:
             self._wake_readers(answer.lsn)
         self._seen_once.set()
 
+    def _not_observed(self, exc: BaseException, began: float) -> None:
+        full = isinstance(exc, asyncpg.TooManyConnectionsError)
+        if full or (isinstance(exc, TimeoutError) and self._answered_at() > began):
+            self._drop()
+            self.state = self.state.saturated(_reason(exc), self._clock())
+        else:
+            self.failed(_reason(exc))
+
     async def _observe(self) -> Evidence:
-        """Observe; that an old connection broke says nothing of the node, so then a new one is asked."""
+        """Observe; that an old connection broke or is silent says nothing of the node, so then a new one is asked."""
         if self._connection is not None:
             try:
-                return await self._ask(self._connection)
-            except (*BROKEN, asyncpg.PostgresError):
+                async with asyncio.timeout(PROBE_TIMEOUT_S / 2):
+                    return await self._ask(self._connection)
+            except (TimeoutError, *BROKEN, asyncpg.PostgresError):
                 self._drop()
         return await self._ask(await self._connect())
 
     async def _ask(self, connection: Conn) -> Evidence:
         row = await connection.fetchrow(_OBSERVE_SQL)
         assert row is not None
-        if not row["recovering"] and not self._listening:
+        recovering, timeline = row["recovering"], row["timeline"]
+        if not recovering and not self._listening:
             await self._listen(connection)
-        return Evidence(self._system_id, row["timeline"], row["recovering"], int(row["lsn"] or 0), self._clock())
+        lineage = None if recovering else await self._history(connection, timeline)
+        return Evidence(self._system_id, timeline, recovering, int(row["lsn"] or 0), self._clock(), lineage)
+
+    async def _history(self, connection: Conn, timeline: int) -> Lineage | None:
+        """The history of a primary's timeline; asked for once, as it never changes. None where it is not told."""
+        if self._lineage is None or self._lineage.now != timeline:
+            try:
+                text = await connection.fetchval(_HISTORY_SQL, timeline) if timeline > 1 else ""
+                self._lineage = None if text is None else parse_history(timeline, text)
+            except (asyncpg.PostgresError, ValueError):
+                self._lineage = None
+        return self._lineage
 
     async def _connect(self) -> Conn:
         connection: Conn = await asyncpg.connect(**self._options)

@@ -1,1 +1,1 @@
-"""Files of a region: one Protocol, S3, Azure Blob and local files behind it, and a local spool that stands in for them."""
+"""Files of a region: one Protocol; S3, Azure Blob or local files behind it; a local spool that stands in for them."""

@@ -30,6 +30,16 @@ class Cookie:
     max_age_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which shard gave the last answer, in which role, for which epoch of the bucket; `age_s` as in core's Reply."""
+
+    shard: str
+    role: str
+    epoch: int
+    age_s: int | None = None
+
+
 class Call:
     """One request to one operation: who asks, from where it was decided, and doors to the places that hold data."""
 
@@ -46,7 +56,7 @@ class Call:
         self.decision = decision
         self.replayed = False
         self.cookie: Cookie | None = None
-        self.route: tuple[str, str, int] | None = None
+        self.route: Route | None = None
         self.ask = ask
         self._user = user
         self._receipt = receipt
@@ -91,7 +101,7 @@ class Call:
         """A page of a list over every shard of the region, merged by `key`; shards that do not answer are named."""
         found = await self.region.gather(query, self.ask, key=key, limit=page.fetch, descending=descending)
         for position in found.positions:
-            self._see(position)
+            self.see(position)
         items = page.items(found.items, key=key)
         return PartialItems[T].model_construct(
             items=items.items, next=items.next, partial=bool(found.missing), missing=list(found.missing)
@@ -104,12 +114,13 @@ class Call:
 
     def note(self, answer: Answer[Any]) -> None:
         """Keep what an answer says about where it came from and what the caller has now seen."""
-        self.route = (answer.shard, answer.reply.role, answer.epoch)
+        self.route = Route(answer.shard, answer.reply.role, answer.epoch, answer.reply.age_s)
         self.replayed = self.replayed or answer.reply.replayed
         if answer.reply.position is not None:
-            self._see(answer.reply.position)
+            self.see(answer.reply.position)
 
-    def _see(self, position: TokenEntry) -> None:
+    def see(self, position: TokenEntry) -> None:
+        """Keep a position that the caller has now seen: the token of the answer carries it."""
         self.ask = replace(self.ask, token=self.ask.token.seeing(position))
 
 

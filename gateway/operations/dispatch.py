@@ -9,7 +9,7 @@ from aiohttp import web
 from core.database.shard import Consistency
 from core.database.statement import ReceiptKey
 from core.database.token import Token
-from core.errors import FieldError, Forbidden, Invalid, Malformed, Unauthenticated
+from core.errors import FieldError, Forbidden, Invalid, Malformed, Unauthenticated, WriteLost
 from core.ids import placement_of
 from core.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from core.region import Ask
@@ -54,7 +54,12 @@ def handler_of(operation: Operation, runtime: Runtime) -> Callable[[web.Request]
             receipt=_receipt(request, runtime, user, body),
         )
         context.call = call
-        result = await operation.handler(call, **arguments)
+        context.dress = lambda response: _dress(response, call, request)
+        try:
+            result = await operation.handler(call, **arguments)
+        except WriteLost as exc:
+            call.see(exc.standing)
+            raise
         response = render(result, operation, request)
         _dress(response, call, request)
         return response

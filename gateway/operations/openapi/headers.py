@@ -82,7 +82,8 @@ HEADERS: Final[dict[str, Json]] = {
         "example": _ID_EXAMPLE,
     },
     ROUTE: {
-        "description": "Which shard and role answered, which signal decided the region, and the ownership epoch.",
+        "description": "Which shard and role answered, which signal decided the region, and the ownership epoch. With "
+        "`age=12` the shard has had no primary for 12 seconds: newer writes may exist that this does not show.",
         "schema": {"type": "string"},
         "example": "qa-1/replica; by=user; epoch=7",
     },

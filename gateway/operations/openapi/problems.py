@@ -18,7 +18,8 @@ MEANING: Final[dict[str, str]] = {
     "not_found": "There is no such thing, or it is not yours to see.",
     "method_not_allowed": "The path exists, the method does not; Allow lists those that do.",
     "conflict": "What is stored contradicts the request, or another request is changing the same thing now.",
-    "write_lost": "A failover cut off a write you had seen. Drop the old Consistency-Token, read again, repeat it.",
+    "write_lost": "A failover cut off what you had seen, or it cannot be proven that it did not. You are told once: go "
+    "on with this answer's Consistency-Token, read again, and repeat what is missing.",
     "too_large": "The body is larger than is read here.",
     "unsupported_media": "The body is not of a type that is read here: send application/json.",
     "region_unavailable": "No region serves that country, or your home region is not served by this gateway.",

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.database.evidence import Evidence, LagClock, NodeState, Reach, Roles, assign
+from core.database.lineage import Lineage
 from core.limits import EVIDENCE_AGE_MAX_S, LAG_MAX_MS, LAG_SAMPLE_S, POSITION_SAMPLES_MAX
 from core.shard_map.model import Address
 
 NOW = 1000.0
 A, B, C = (Address(f"10.0.0.{n}", 5432) for n in (1, 2, 3))
 OURS, THEIRS = 7, 8
-KNOWN = Roles(A, (B,), OURS, 2)
+KNOWN = Roles(A, (B,), OURS, Lineage(2, ((1, 50),)))
 
 
 def seen(
@@ -155,8 +156,39 @@ def test_a_node_state_remembers_since_when_and_what_was_last_said() -> None:
     assert down.failed("no answer in time", 8.0).since == 7.0
     assert not down.is_fresh(7.0), "what an unreachable node once said is not believed"
     assert down.observed(Evidence(OURS, 1, False, 12, 9.0)) == NodeState(
-        Reach.UP, Evidence(OURS, 1, False, 12, 9.0), 9.0
+        Reach.UP, Evidence(OURS, 1, False, 12, 9.0), 9.0, answered_at=9.0
     )
+
+
+def test_a_node_that_is_too_busy_to_be_observed_is_believed_as_long_as_it_shows_life() -> None:
+    state = PRIMARY
+    for second in range(1, 20):
+        state = state.saturated("too many clients", NOW + second)
+    assert state.is_fresh(NOW + 19 + EVIDENCE_AGE_MAX_S)
+    assert not state.is_fresh(NOW + 20 + EVIDENCE_AGE_MAX_S)
+    assert assign(KNOWN, {A: state, B: REPLICA.saturated("too many clients", NOW + 19)}, NOW + 19).primary == A
+
+
+def test_a_node_that_was_down_is_not_believed_because_it_is_busy_now() -> None:
+    assert SILENT.saturated("too many clients", NOW).reach is Reach.UNREACHABLE
+    assert NodeState().saturated("too many clients", NOW).reach is Reach.UNREACHABLE
+
+
+def test_a_replica_with_what_a_failover_cut_off_is_not_read_from() -> None:
+    promoted = NodeState().observed(Evidence(OURS, 3, False, 200, NOW, Lineage(3, ((1, 50), (2, 100)))))
+    kept, cut_off = seen(recovering=True, lsn=100), seen(recovering=True, lsn=101)
+    roles = assign(KNOWN, {A: promoted, B: kept, C: cut_off}, NOW)
+    assert (roles.primary, roles.replicas, roles.timeline) == (A, (B,), 3)
+    assert roles.alarm == f"{C} has what a failover cut off: not read from; rebuild it as a replica"
+
+
+def test_where_the_history_may_not_be_read_it_is_what_was_seen_of_the_promoted_node() -> None:
+    replica = seen(recovering=True, lsn=90)
+    evidence = Evidence(OURS, 3, False, 200, NOW)
+    roles = assign(KNOWN, {A: SILENT, B: replica.observed(evidence)}, NOW)
+    assert roles.lineage == Lineage(3, ((1, 50), (2, 90)))
+    unseen = assign(KNOWN, {A: SILENT, B: NodeState().observed(evidence)}, NOW)
+    assert not unseen.lineage.holds(2, 1), "nothing of the old timeline is proven to be kept"
 
 
 def at(lsn: int, now: float) -> Evidence:

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.geography.trust import TrustedProxies
@@ -62,4 +62,5 @@ def test_the_set_agrees_with_plain_ipv4_membership(nets: list[tuple[IPv4Address,
 def test_the_set_agrees_with_plain_ipv6_membership(address: IPv6Address, prefix: int, bits: int) -> None:
     network = ip_network((address, prefix), strict=False)
     near = IPv6Address(int(network.network_address) | (bits & ((1 << (128 - prefix)) - 1)))
+    assume(near.ipv4_mapped is None)  # `covers` is asked about unwrapped addresses only
     assert TrustedProxies([network]).covers(near)
