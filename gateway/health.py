@@ -77,11 +77,12 @@ def _shard(shard: Shard, region: Region, runtime: Runtime) -> Json:
     primary_at = shard.roles.primary or shard.spec.primary
     replicas = [node for at, node in shard.nodes.items() if at != primary_at]
     lags = [lag for node in replicas if (lag := shard.lag_ms(node.at)) is not None]
-    trouble = shard.roles.alarm or region.faults.get(shard.name) or runtime.migration_faults.get(shard.name, "")
-    down = shard.roles.primary is None or bool(trouble)
+    fault = region.faults.get(shard.name) or runtime.migration_faults.get(shard.name, "")
+    trouble = shard.roles.alarm or fault
+    down = shard.roles.primary is None or bool(fault) or not shard.nodes[primary_at].admits
     lame = [node for node in replicas if not _usable(shard, node, runtime)]
     return {
-        "status": "DOWN" if down else "DEGRADED" if lame else "OK",
+        "status": "DOWN" if down else "DEGRADED" if lame or trouble else "OK",
         "primary": _node(shard, shard.nodes[primary_at], "primary", runtime),
         "replicas": [_node(shard, node, "replica", runtime) for node in replicas],
         "lag_ms": max(lags) if lags else None,
@@ -92,7 +93,8 @@ def _shard(shard: Shard, region: Region, runtime: Runtime) -> Json:
 
 def _usable(shard: Shard, node: Node, runtime: Runtime) -> bool:
     lag = shard.lag_ms(node.at)
-    return node.at in shard.roles.replicas and lag is not None and lag <= runtime.settings.db_replica_lag_max
+    follows = node.at in shard.roles.replicas and node.admits
+    return follows and lag is not None and lag <= runtime.settings.db_replica_lag_max
 
 
 def _node(shard: Shard, node: Node, role: str, runtime: Runtime) -> Json:
@@ -105,6 +107,7 @@ def _node(shard: Shard, node: Node, role: str, runtime: Runtime) -> Json:
         "total": figures.total,
         "idle": figures.idle,
         "waiting": figures.waiting,
+        "breaker": str(node.breaker.state),
         "seen_s_ago": round(shard.now() - evidence.seen_at, 1) if evidence else None,
     }
     if role == "replica":

@@ -1,5 +1,7 @@
 """The breaker's promise over every sequence of events: bounded failures, one trial at a time, and a way back."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,4 +62,4 @@ def test_while_it_is_not_closed_no_two_calls_are_admitted_within_the_pause(gaps:
         if breaker.admits(now):
             admitted.append(now)
             breaker = breaker.asked(now).failed(now)
-    assert all(later - earlier >= 0.5 for earlier, later in zip(admitted, admitted[1:], strict=False))
+    assert all(later - earlier >= 0.5 for earlier, later in pairwise(admitted))

@@ -76,6 +76,7 @@ SCHEMAS: Final[dict[str, Json]] = {
         total=_WHOLE,
         idle=_WHOLE,
         waiting=_WHOLE,
+        breaker={"type": "string", "enum": ["closed", "open", "half_open"]},
         lag_ms=_or_null(_NUMBER),
         reason=_TEXT,
     ),
@@ -83,10 +84,11 @@ SCHEMAS: Final[dict[str, Json]] = {
 }
 
 _POOL: Final[Json] = {"connected": True, "total": 20, "idle": 15, "waiting": 0}
+_NODE: Final[Json] = {**_POOL, "breaker": "closed"}
 _REGION_EXAMPLE: Final[Json] = {
     "status": "OK",
     "shards": {
-        "qa-1": {"status": "OK", "primary": _POOL, "replicas": [{**_POOL, "lag_ms": 3}], "lag_ms": 3},
+        "qa-1": {"status": "OK", "primary": _NODE, "replicas": [{**_NODE, "lag_ms": 3}], "lag_ms": 3},
     },
     "sessions": {"store": "redis", "connected": True},
     "storage": {"store": "S3", "connected": True, "spooled": 0},
