@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NODE_READY := tests/node/node_modules/.ready
 
 .PHONY: help run test check bench clean lock format
 
@@ -14,7 +15,7 @@ help: ## this list
 run: $(READY) ## start the two-region system on this machine, with real servers (Ctrl-C stops it)
 	@$(BIN)/meridian local $(ARGS)
 
-test: $(READY) ## run every test, on real servers
+test: $(READY) $(NODE_READY) ## run every test, on real servers
 	@$(BIN)/pytest $(ARGS)
 
 check: $(READY) ## format, lint, types, SQL, containers
@@ -42,6 +43,10 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 clean: ## remove the environment, caches and the local system's data
 	@if [ -x $(BIN)/meridian ]; then $(BIN)/meridian local --remove; fi
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+$(NODE_READY): $(READY) tests/node/package-lock.json
+	@$(BIN)/npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Meridian needs Python 3.11 or newer: apt-get install python3"; exit 1; }

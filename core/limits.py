@@ -64,7 +64,9 @@ UPLOAD_DEADLINE_S: Final = 120.0  # 10 MiB at 0.7 Mbit/s, a poor mobile connecti
 UPLOADS_AT_ONCE_MAX: Final = 100  # in a process; each holds a few chunks and a file of the spool
 STORE_CONNECT_S: Final = 1.0
 STORE_STALL_S: Final = 3.0  # without a byte either way, a store is taken for dead
-STORE_PUT_S: Final = 20.0  # for one file; an upload does not wait longer before it is left to the spool
+STORE_BYTES_PER_S_MIN: Final = 1024 * 1024  # a store slower than this is left to the drain
+STORE_BLOCK_BYTES: Final = 1024 * 1024  # what is held in memory of a file on its way to or from Azure
+STORE_PUTS_AT_ONCE: Final = 8
 STORE_PROBE_INTERVAL_S: Final = 2.0
 STORE_PROBE_TIMEOUT_S: Final = 2.0
 SPOOL_BYTES_FREE_MIN: Final = 64 * 1024 * 1024
@@ -83,7 +85,8 @@ assert REPLICA_WAIT_S < DEADLINE_MIN_S * 2 <= REQUEST_DEADLINE_S
 assert PROBE_INTERVAL_S + PROBE_TIMEOUT_S < EVIDENCE_AGE_MAX_S
 assert POSITION_SAMPLES_MAX * LAG_SAMPLE_S * 1000 > LAG_MAX_MS
 assert LOCK_WAIT_MS / 1000 < REQUEST_DEADLINE_S < DRAIN_S
-assert STORE_CONNECT_S < STORE_STALL_S < STORE_PUT_S < UPLOAD_DEADLINE_S < FILE_GRACE_S < FILE_UNUSED_LIFETIME_S
+assert STORE_CONNECT_S < STORE_STALL_S < UPLOAD_DEADLINE_S < FILE_GRACE_S < FILE_UNUSED_LIFETIME_S
+assert STORE_STALL_S + FILE_BYTES_MAX / STORE_BYTES_PER_S_MIN < REQUEST_DEADLINE_S
 assert STORE_PROBE_INTERVAL_S + STORE_PROBE_TIMEOUT_S < EVIDENCE_AGE_MAX_S
 assert UPLOADS_AT_ONCE_MAX * FILE_BYTES_MAX < 2**31
 assert TOKEN_CHARS_MAX < HEADER_VALUE_BYTES_MAX

@@ -4,13 +4,19 @@ A store holds whole files under keys. Which files there are, whose and of what t
 (`core.storage.rows`); a store is never listed to find out.
 """
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+from core.limits import STORE_BLOCK_BYTES, STORE_BYTES_PER_S_MIN, STORE_STALL_S
 
 StoreKind = Literal["S3", "Azure", "Local"]
+PROBE_KEY: Final = "meridian-probe"
+"""The key of the few bytes that a writing probe stores."""
 
 
 class StoreUnreachable(Exception):
@@ -31,6 +37,34 @@ class Contents:
     media_type: str
 
 
+class FileDamaged(Exception):
+    """The file that should be stored is not what its contents say: the local disk lost or changed bytes of it."""
+
+
+def put_limit_s(size: int) -> float:
+    """Seconds that storing `size` bytes may take before the store is taken for dead."""
+    return STORE_STALL_S + size / STORE_BYTES_PER_S_MIN
+
+
+async def verified_md5(source: Path, contents: Contents) -> bytes:
+    """The MD5 (16 bytes) of a file, which stores check what arrives against. Raises FileDamaged if the file is not
+    what `contents` says.
+    """
+    return await asyncio.to_thread(_verified_md5, source, contents)
+
+
+def _verified_md5(source: Path, contents: Contents) -> bytes:
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    with source.open("rb") as file:
+        while chunk := file.read(STORE_BLOCK_BYTES):
+            md5.update(chunk)
+            sha256.update(chunk)
+            size += len(chunk)
+    if (size, sha256.digest()) != (contents.size, contents.sha256):
+        raise FileDamaged(f"{source.name} has changed on the local disk since it was received")
+    return md5.digest()
+
+
 class FileStore(Protocol):
     """Whole files under keys. Calls are bounded in time and memory (STORE_*, FILE_CHUNK_BYTES in core.limits).
 
@@ -43,7 +77,10 @@ class FileStore(Protocol):
         ...
 
     async def put(self, key: str, source: Path, contents: Contents) -> None:
-        """Store the file at `source`, whole or not at all; the store verifies its checksum. Repeating is no error."""
+        """Store the file at `source`, whole or not at all; the store verifies its checksum. Repeating is no error.
+
+        Raises FileDamaged, and then nothing was sent.
+        """
         ...
 
     def open(

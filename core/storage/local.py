@@ -1,0 +1,135 @@
+"""Files below a folder of this machine, or of a disk that its servers share."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from uuid import uuid4
+
+from core.limits import FILE_CHUNK_BYTES
+from core.storage.store import PROBE_KEY, Contents, FileMissing, StoreKind, StoreUnreachable, verified_md5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_KEY = re.compile(r"[a-z0-9-]+(/[a-z0-9-]+)?")
+
+
+class LocalStore:
+    """A FileStore in `folder`: a file is written beside its place, made durable, and then renamed into it."""
+
+    kind: StoreKind = "Local"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def put(self, key: str, source: Path, contents: Contents) -> None:
+        """See FileStore.put."""
+        await verified_md5(source, contents)
+        await _done(self._put, self._path(key), source)
+
+    @asynccontextmanager
+    async def open(self, key: str, *, first: int = 0, last: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See FileStore.open."""
+        descriptor = await _done(_opened, self._path(key), first)
+        try:
+            yield _chunks(descriptor, None if last is None else last - first + 1)
+        finally:
+            await asyncio.to_thread(os.close, descriptor)
+
+    async def delete(self, key: str) -> None:
+        """See FileStore.delete."""
+        with contextlib.suppress(FileMissing):
+            await _done(os.unlink, self._path(key))
+
+    async def probe(self, *, writing: bool) -> None:
+        """See FileStore.probe."""
+        if writing:
+            await _done(self._write_probe)
+        elif not await asyncio.to_thread(_is_writable, self._folder):
+            raise StoreUnreachable("the folder cannot be written to")
+
+    async def link(self, key: str, contents: Contents, *, disposition: str, lifetime_s: int) -> str | None:
+        """None: nothing but this process can read the folder."""
+        return None
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError("a key is one or two names of letters, digits and hyphens")
+        return self._folder / key
+
+    def _put(self, path: Path, source: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            _copy(source, beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync(path.parent)
+
+    def _write_probe(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / PROBE_KEY).write_bytes(b"probe")
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable; blocks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def read(file: Path, *, first: int = 0, last: int | None = None) -> AsyncIterator[bytes]:
+    """The bytes `first..last` of a local file. Raises FileMissing."""
+    async with LocalStore(file.parent).open(file.name, first=first, last=last) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A second name for the same bytes where the disk allows it, else a durable copy."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+        with target.open("rb") as copy:
+            os.fsync(copy.fileno())
+
+
+def _opened(path: Path, first: int) -> int:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.lseek(descriptor, first, os.SEEK_SET)
+    return descriptor
+
+
+async def _chunks(descriptor: int, size: int | None) -> AsyncIterator[bytes]:
+    left = size
+    while left is None or left > 0:
+        wanted = FILE_CHUNK_BYTES if left is None else min(FILE_CHUNK_BYTES, left)
+        chunk = await _done(os.read, descriptor, wanted)
+        if not chunk:
+            return
+        left = None if left is None else left - len(chunk)
+        yield chunk
+
+
+def _is_writable(folder: Path) -> bool:
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return os.access(nearest, os.W_OK)
+
+
+async def _done(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Run a disk call in a thread. Raises FileMissing or StoreUnreachable, which name the kind of failure only."""
+    try:
+        return await asyncio.to_thread(work, *arguments, **named)
+    except FileNotFoundError as exc:
+        raise FileMissing("there is no such file") from exc
+    except OSError as exc:
+        raise StoreUnreachable(exc.strerror or type(exc).__name__) from exc

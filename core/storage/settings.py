@@ -1,0 +1,74 @@
+"""Which store a region's files are in, and how to reach it: checked values, made from settings and the shard map."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from core.shard_map.model import StorageSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """Files below `folder`."""
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """A bucket. `endpoint` None means Amazon's own; `base_url` is where clients can reach the bucket, if they can."""
+
+    bucket: str
+    region: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    endpoint: str | None = None
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AzureSettings:
+    """A container of the account that the connection string names."""
+
+    container: str
+    connection_string: str = field(repr=False)
+
+
+StoreSettings: TypeAlias = LocalSettings | S3Settings | AzureSettings
+
+
+class StoreMisconfigured(ValueError):
+    """The shard map asks for a store that the environment gives no credentials for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageChoice:
+    """What the environment offers: S3 before Azure before local files, unless a region of the map says otherwise.
+
+    `folder` is where local files and every spool lie.
+    """
+
+    folder: Path
+    s3: S3Settings | None = None
+    azure: AzureSettings | None = None
+
+    def for_region(self, name: str, wanted: StorageSettings) -> StoreSettings:
+        """The store of a region. Raises StoreMisconfigured naming what is missing."""
+        kind = wanted.kind or ("S3" if self.s3 else "Azure" if self.azure else "Local")
+        if kind == "Local":
+            return LocalSettings((Path(wanted.folder) if wanted.folder else self.folder) / "files")
+        if kind == "S3":
+            if self.s3 is None:
+                raise StoreMisconfigured(
+                    f"region {name} keeps its files in S3: set S3_ACCESS_KEY, S3_SECRET_KEY and S3_BUCKET"
+                )
+            return self._own_s3(self.s3, wanted)
+        if self.azure is None:
+            raise StoreMisconfigured(f"region {name} keeps its files in Azure: set AZURE_STORAGE_CONNECTION_STRING")
+        return replace(self.azure, container=wanted.bucket or self.azure.container)
+
+    def _own_s3(self, common: S3Settings, wanted: StorageSettings) -> S3Settings:
+        bucket, endpoint = wanted.bucket or common.bucket, wanted.endpoint or common.endpoint
+        # The base URL is that of the common bucket: for another one it would lead clients to another's files.
+        is_common = (bucket, endpoint) == (common.bucket, common.endpoint)
+        return replace(common, bucket=bucket, endpoint=endpoint, base_url=common.base_url if is_common else None)

@@ -1,0 +1,241 @@
+"""What every file store promises, against the real ones: S3 (signatures checked), Azure Blob, and local files."""
+
+import asyncio
+import hashlib
+import re
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiohttp import ClientSession
+
+from core.limits import FILE_BYTES_MAX, STORE_BLOCK_BYTES, STORE_STALL_S
+from core.storage.opening import open_store
+from core.storage.settings import LocalSettings, StoreSettings
+from core.storage.store import Contents, FileDamaged, FileMissing, FileStore, StoreUnreachable
+from tests.servers.azurite import Azurite
+from tests.servers.s3 import S3Server
+
+KINDS = ("S3", "Azure", "Local")
+
+
+@dataclass
+class World:
+    """A store of one kind, its server if it has one, and a folder to make files in."""
+
+    store: FileStore
+    settings: StoreSettings
+    server: S3Server | Azurite | None
+    folder: Path
+
+    def file(self, data: bytes, media_type: str = "image/png") -> tuple[Path, Contents]:
+        """A local file and what it holds."""
+        path = self.folder / uuid4().hex
+        path.write_bytes(data)
+        return path, Contents(len(data), hashlib.sha256(data).digest(), media_type)
+
+    async def put(self, key: str, data: bytes) -> Contents:
+        """Store these bytes."""
+        path, contents = self.file(data)
+        await self.store.put(key, path, contents)
+        return contents
+
+    async def get(self, key: str, *, first: int = 0, last: int | None = None) -> bytes:
+        """Read bytes back."""
+        async with self.store.open(key, first=first, last=last) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+
+@pytest.fixture(scope="module", params=KINDS)
+async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("store")
+    async with AsyncExitStack() as stack:
+        server: S3Server | Azurite | None = None
+        settings: StoreSettings = LocalSettings(folder / "files")
+        if request.param == "S3":
+            server = await stack.enter_async_context(S3Server(folder / "s3"))
+            settings = server.settings
+        if request.param == "Azure":
+            server = await stack.enter_async_context(Azurite(folder / "azurite"))
+            settings = server.settings
+        store = await stack.enter_async_context(open_store(settings))
+        yield World(store, settings, server, folder)
+
+
+def new_key() -> str:
+    return f"qa/{uuid4()}"
+
+
+async def test_a_file_comes_back_as_it_went(world: World) -> None:
+    assert world.store.kind in KINDS
+    for size in (1, 1000, STORE_BLOCK_BYTES, STORE_BLOCK_BYTES + 1, FILE_BYTES_MAX):
+        key, data = new_key(), bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        await world.put(key, data)
+        assert await world.get(key) == data
+        await world.store.delete(key)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 0), (0, 9), (5, 5), (90, 99), (99, 99), (0, 99), (10, None), (99, None)]
+)
+async def test_a_part_of_a_file_is_read(world: World, first: int, last: int | None) -> None:
+    key, data = new_key(), bytes(range(100))
+    await world.put(key, data)
+    assert await world.get(key, first=first, last=last) == data[first : None if last is None else last + 1]
+
+
+async def test_storing_again_is_no_error_and_the_newer_stays(world: World) -> None:
+    key = new_key()
+    await world.put(key, b"first")
+    await world.put(key, b"second")
+    assert await world.get(key) == b"second"
+
+
+async def test_what_is_not_there_is_missing_and_removing_it_is_no_error(world: World) -> None:
+    key = new_key()
+    with pytest.raises(FileMissing):
+        await world.get(key)
+    await world.store.delete(key)
+    await world.put(key, b"here")
+    await world.store.delete(key)
+    with pytest.raises(FileMissing):
+        await world.get(key)
+
+
+async def test_a_file_that_changed_on_the_local_disk_is_not_stored(world: World) -> None:
+    key = new_key()
+    path, contents = world.file(b"as it was received")
+    for damaged in (b"as it was receivee", b"as it was", b""):
+        path.write_bytes(damaged)
+        with pytest.raises(FileDamaged):
+            await world.store.put(key, path, contents)
+    with pytest.raises(FileMissing):
+        await world.get(key)
+
+
+async def test_a_put_that_is_cancelled_leaves_no_part_under_its_key(world: World) -> None:
+    data = b"z" * FILE_BYTES_MAX
+    path, contents = world.file(data)
+    for delay_s in (0.0, 0.005, 0.02, 0.04):
+        key = new_key()
+        putting = asyncio.create_task(world.store.put(key, path, contents))
+        await asyncio.wait([putting], timeout=delay_s)
+        putting.cancel()
+        await asyncio.wait([putting])
+        with suppress(FileMissing):
+            assert await world.get(key) == data
+    await world.put(new_key(), b"the client is still sound")
+
+
+async def test_files_pass_in_constant_memory(world: World) -> None:
+    files = [(new_key(), *world.file(bytes([n]) * FILE_BYTES_MAX)) for n in range(20)]
+    tracemalloc.start()
+    try:
+        await asyncio.gather(*(world.store.put(*file) for file in files))
+
+        async def drained(key: str) -> int:
+            async with world.store.open(key) as chunks:
+                return sum([len(chunk) async for chunk in chunks])
+
+        assert set(await asyncio.gather(*(drained(key) for key, *_ in files))) == {FILE_BYTES_MAX}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * FILE_BYTES_MAX / 3, f"200 MiB went through; {peak / 2**20:.0f} MiB were held at most"
+
+
+async def test_a_probe_says_that_it_can_be_used(world: World) -> None:
+    await world.store.probe(writing=False)
+    await world.store.probe(writing=True)
+
+
+async def test_a_link_shows_one_file_for_a_while_with_its_type_and_name(world: World) -> None:
+    key = new_key()
+    contents = await world.put(key, b"linked")
+    link = await world.store.link(key, contents, disposition='inline; filename="a b.png"', lifetime_s=60)
+    if world.server is None:
+        assert link is None
+        return
+    assert link is not None
+    async with ClientSession() as client:
+        async with client.get(link) as answer:
+            assert (answer.status, await answer.read()) == (200, b"linked")
+            if isinstance(world.server, Azurite):  # the S3 server of these tests ignores response-content-*
+                assert answer.headers["Content-Disposition"] == 'inline; filename="a b.png"'
+                assert answer.headers["Content-Type"] == "image/png"
+        other = new_key()
+        await world.put(other, b"private")
+        async with client.get(link.replace(key.partition("/")[2], other.partition("/")[2])) as answer:
+            assert answer.status == 403, "it opens no other file"
+        async with client.get(link.partition("?")[0]) as answer:
+            assert answer.status in (403, 404), "without its signature it opens nothing"
+
+
+async def test_wrong_credentials_are_an_unreachable_store_and_no_secret_is_told(world: World) -> None:
+    if world.server is None:
+        pytest.skip("local files have no credentials")
+    async with open_store(world.server.wrong_settings) as store:
+        path, contents = world.file(b"x")
+        for attempt in (store.put(new_key(), path, contents), store.probe(writing=False), store.delete(new_key())):
+            with pytest.raises(StoreUnreachable) as raised:
+                await attempt
+            assert not re.search(r"secret|another|127\.0\.0\.1|key=", str(raised.value), re.IGNORECASE)
+        with pytest.raises(StoreUnreachable):
+            async with store.open(new_key()):
+                pass
+    assert "secret" not in repr(world.settings).lower()
+
+
+@pytest.mark.parametrize("fault", ["killed", "paused"])
+async def test_a_store_that_does_not_answer_is_unreachable_within_seconds_and_usable_when_it_is_back(
+    world: World, fault: str
+) -> None:
+    if world.server is None:
+        pytest.skip("local files have no server")
+    key, (path, contents) = new_key(), world.file(b"after all")
+    await world.put(key, b"kept")
+    if fault == "killed":
+        await world.server.kill()
+    else:
+        world.server.pause()
+    async with asyncio.timeout(4 * STORE_STALL_S + 5):
+        for attempt in (world.store.put(new_key(), path, contents), world.store.probe(writing=False)):
+            with pytest.raises(StoreUnreachable):
+                await attempt
+        with pytest.raises(StoreUnreachable):
+            await world.get(key)
+    if fault == "killed":
+        await world.server.start()
+    else:
+        world.server.resume()
+    await world.store.put(key, path, contents)
+    assert await world.get(key) == b"after all"
+
+
+async def test_a_full_or_forbidden_folder_is_an_unreachable_store(tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    async with open_store(LocalSettings(blocked)) as store:
+        with pytest.raises(StoreUnreachable):
+            await store.put(new_key(), source, Contents(1, hashlib.sha256(b"x").digest(), "image/png"))
+        with pytest.raises(StoreUnreachable):
+            await store.probe(writing=True)
+
+
+@pytest.mark.parametrize("key", ["../x", "qa/../../x", "/etc/passwd", "qa/a/b", "", "QA/x", "qa/", "qa/."])
+async def test_a_local_key_is_never_a_path(tmp_path: Path, key: str) -> None:
+    async with open_store(LocalSettings(tmp_path)) as store:
+        with pytest.raises(ValueError, match="a key is"):
+            await store.delete(key)
+
+
+def test_settings_never_show_their_secrets(tmp_path: Path) -> None:
+    for settings in (S3Server(tmp_path).settings, Azurite(tmp_path).settings):
+        assert not re.search("secret-key|access-key|AccountKey", repr(settings))
+        assert replace(settings) == settings
