@@ -1,4 +1,4 @@
-"""A region: its shards, its ownership of buckets, its session store, together."""
+"""A region: its shards, its ownership of buckets, its session store and its files, together."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,11 @@ from core.database.statement import Query, ReceiptKey, Write
 from core.database.token import Token, TokenEntry
 from core.errors import MeridianError, ShardUnavailable, WriteLost, WrongShard
 from core.ids import LoginHash, login_hash
-from core.limits import DRAIN_S, OWNERSHIP_REFRESH_S, PROBE_TIMEOUT_S
+from core.limits import DRAIN_S, FILE_STEP_S, OWNERSHIP_REFRESH_S, PROBE_TIMEOUT_S
 from core.sessions import SessionStore
 from core.shard_map.model import RegionSpec, ShardName, ShardSpec
+from core.storage.files import Files
+from core.storage.storage import Storage
 
 T = TypeVar("T")
 OnEvent = Callable[[str, dict[str, object]], None]
@@ -62,15 +64,18 @@ class Region:
         *,
         settings: DatabaseSettings,
         sessions: SessionStore,
+        storage: Storage,
         clock: Callable[[], float],
         on_event: OnEvent,
     ) -> None:
         self.spec = spec
         self.sessions = sessions
+        self.storage = storage
         self.shards = {
             shard.name: Shard(shard, settings=settings, clock=clock, buckets_changed=self.mark_stale, on_event=on_event)
             for shard in spec.shards
         }
+        self.files = Files(storage, self)
         self.ownership = Ownership({})
         self.faults: dict[ShardName, str] = {}
         self._claims: dict[ShardName, list[Claim]] = {}
@@ -85,12 +90,14 @@ class Region:
         await asyncio.gather(*(shard.open() for shard in self.shards.values()))
         await self.refresh()
         self._keeper = asyncio.create_task(self._keep_ownership(), name=f"ownership {self.spec.name}")
+        self.files.open()
 
     async def close(self, timeout_s: float = DRAIN_S) -> None:
         """Stop looking and drain every shard for `timeout_s` seconds at most."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
+        await self.files.close()
         await asyncio.gather(*(shard.close(timeout_s) for shard in self.shards.values()))
 
     def login_hash(self, identifier: str) -> LoginHash:
@@ -124,6 +131,14 @@ class Region:
             shard = self.owner(write.bucket)
             reply = await shard.write(write, ask.terms(shard), receipt)
         return Answer(reply, shard.name, self.ownership.epoch_of(write.bucket))
+
+    async def read_now(self, bucket: int, query: Query[T]) -> list[T]:
+        """Read for the region's own work in the background: from the primary, within FILE_STEP_S."""
+        return (await self.read(bucket, query, _own_ask())).reply.value
+
+    async def write_now(self, write: Write[T]) -> T:
+        """Write for the region's own work in the background, within FILE_STEP_S."""
+        return (await self.write(write, _own_ask())).reply.value
 
     async def gather(
         self, query: Query[T], ask: Ask, *, key: Callable[[T], Any], limit: int, descending: bool = False
@@ -206,6 +221,10 @@ class Region:
         if self._login_key not in (None, found.login_key):
             return f"{spec.name} was begun apart from the other shards of {self.spec.name}: its login key differs"
         return ""
+
+
+def _own_ask() -> Ask:
+    return Ask(asyncio.get_running_loop().time() + FILE_STEP_S, Consistency.STRONG, Token())
 
 
 async def _bounded(shard: Shard, query: Query[T], terms: Terms) -> Reply[list[T]]:

@@ -16,6 +16,8 @@ from core.fleet import Fleet
 from core.ids import IdMaker
 from core.sessions import SessionStore, open_sessions
 from core.shard_map import Address, RegionSpec, ShardMap, load, single_server
+from core.storage.opening import open_storage
+from core.storage.storage import Storage
 from gateway import migrations, sweeping
 from gateway.credentials import Credentials
 from gateway.geography.resolve import Geography
@@ -33,9 +35,11 @@ _log = structlog.get_logger("gateway")
 
 
 def shard_map_of(settings: Settings, values: Mapping[str, str]) -> ShardMap:
-    """The map the settings name, or the guide's single server. Raises MapRefused."""
+    """The map the settings name, or the guide's single server. Raises MapRefused, or Invalid for settings it needs."""
     if settings.shard_map is not None:
-        return load(settings.shard_map, environment=values)
+        shard_map = load(settings.shard_map, environment=values)
+        require_stores(shard_map, settings)
+        return shard_map
     replica = settings.db_read_replica_host
     return single_server(
         host=settings.db_host,
@@ -75,9 +79,20 @@ async def running(
                 redis_url=own.reveal() if own else shared, region=region.name, clock=lambda: datetime.now(UTC)
             )
 
+        def open_files(region: RegionSpec) -> AbstractAsyncContextManager[Storage]:
+            return open_storage(
+                settings.storage.for_region(region.name, region.storage),
+                region=region.name,
+                spool_folder=settings.upload_folder / "spool" / region.name,
+                clock=asyncio.get_running_loop().time,
+                wall=lambda: datetime.fromtimestamp(now(), UTC),
+                on_change=on_event,
+            )
+
         fleet = Fleet(
             settings=settings.database,
-            open_store=open_store,
+            open_sessions=open_store,
+            open_storage=open_files,
             clock=asyncio.get_running_loop().time,
             on_event=on_event,
         )
@@ -124,6 +139,12 @@ def _assemble(
     )
 
 
+def require_stores(shard_map: ShardMap, settings: Settings) -> None:
+    """Raise Invalid if a region of the map keeps its files in a store that the settings know nothing of."""
+    for region in shard_map.regions:
+        settings.storage.for_region(region.name, region.storage)
+
+
 def geography_of(shard_map: ShardMap, settings: Settings) -> Geography:
     """The geography of a map under the settings' trust."""
     return Geography(shard_map, trusted=TrustedProxies.parse(settings.trusted_proxies))
@@ -144,6 +165,7 @@ def _start_tasks(tasks: Tasks, runtime: Runtime, variables: Callable[[], Mapping
 
 def _map_watch(runtime: Runtime, path: Path, variables: Callable[[], Mapping[str, str]]) -> MapWatch:
     async def adopt(shard_map: ShardMap) -> None:
+        require_stores(shard_map, runtime.settings)
         await runtime.fleet.adopt(shard_map)
         runtime.map = MapInForce(shard_map, geography_of(shard_map, runtime.settings))
 

@@ -1,8 +1,6 @@
 """Health in the scaling guide's shape, then region by region. Built from what probes last saw; it asks nobody."""
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from core.database.node import Node
@@ -10,6 +8,7 @@ from core.database.shard import Shard
 from core.errors import NotFound
 from core.region import Region
 from core.shard_map import RegionName
+from core.storage.storage import StorageHealth
 from gateway.runtime import Runtime
 
 Status = Literal["OK", "DEGRADED", "DOWN"]
@@ -55,9 +54,9 @@ def of_region(runtime: Runtime, name: str) -> Json:
 def region_health(region: Region, runtime: Runtime) -> Json:
     """A region: its shards, sessions and storage; DOWN when a shard of it cannot be written to."""
     shards = {shard.name: _shard(shard, region, runtime) for shard in region.shards.values()}
-    sessions = region.sessions.health()
+    sessions, storage = region.sessions.health(), region.files.health()
     status = _worst([shard["status"] for shard in shards.values()])
-    if sessions.degraded and status == "OK":
+    if (sessions.degraded or storage.degraded) and status == "OK":
         status = "DEGRADED"
     return {
         "status": status,
@@ -69,7 +68,7 @@ def region_health(region: Region, runtime: Runtime) -> Json:
             "fallback_since": sessions.fallback_since.isoformat() if sessions.fallback_since else None,
             "pending": sessions.pending,
         },
-        "storage": _storage(runtime),
+        "storage": _storage(storage),
     }
 
 
@@ -137,10 +136,19 @@ def _redis_connected(region: Region) -> bool:
     return health.store == "redis" and health.connected
 
 
-def _storage(runtime: Runtime) -> Json:
-    folder = runtime.settings.upload_folder
-    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
-    return {"store": "Local", "connected": os.access(nearest, os.W_OK), "spooled": 0}
+def _storage(health: StorageHealth) -> Json:
+    return {
+        "store": health.store,
+        "configured": health.configured,
+        "connected": health.connected,
+        "detail": health.detail,
+        "breaker": str(health.breaker),
+        "fallback_since": health.fallback_since.isoformat() if health.fallback_since else None,
+        "spooled": health.spooled,
+        "spooled_bytes": health.spooled_bytes,
+        "oldest_s": health.oldest_s,
+        "has_room": health.has_room,
+    }
 
 
 def _worst(statuses: list[Status]) -> Status:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from watchfiles import awatch
 
-from core.errors import MapRefused
+from core.errors import Invalid, MapRefused
 from core.shard_map import ShardMap, differences, load
 
 _POLL_S: Final = 5.0
@@ -70,7 +70,11 @@ class MapWatch:
         if refused:
             self._tell("\n".join(str(change) for change in refused))
             return
-        await self._adopt(found)
+        try:
+            await self._adopt(found)
+        except Invalid as exc:
+            self._tell("\n".join(f"{fault.field} {fault.message}" for fault in exc.fields))
+            return
         _log.info("map_changed", version=found.version, changes=[str(change) for change in changes])
         self._tell("")
 

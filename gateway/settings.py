@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from core import limits
 from core.database.settings import DatabaseSettings
 from core.errors import FieldError, Invalid
+from core.storage.settings import AzureSettings, S3Settings, StorageChoice
 from gateway.geography.trust import TrustedProxies
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -66,6 +67,15 @@ class Settings(BaseModel):
     cookie_domain: str | None = Field(None, validation_alias="COOKIE_DOMAIN")
 
     upload_folder: Path = Field(Path("uploads"), validation_alias="UPLOAD_FOLDER")
+    s3_bucket: str | None = Field(None, validation_alias="S3_BUCKET")
+    s3_region: str = Field("us-east-1", validation_alias="S3_REGION")
+    s3_access_key: SecretStr | None = Field(None, validation_alias="S3_ACCESS_KEY")
+    s3_secret_key: SecretStr | None = Field(None, validation_alias="S3_SECRET_KEY")
+    s3_endpoint: str | None = Field(None, validation_alias="S3_ENDPOINT")
+    s3_base_url: str | None = Field(None, validation_alias="S3_BASE_URL")
+    azure_storage_account: str | None = Field(None, validation_alias="AZURE_STORAGE_ACCOUNT")
+    azure_storage_container: str | None = Field(None, validation_alias="AZURE_STORAGE_CONTAINER")
+    azure_storage_connection_string: SecretStr | None = Field(None, validation_alias="AZURE_STORAGE_CONNECTION_STRING")
 
     trusted_proxies: str = Field("", validation_alias="TRUSTED_PROXIES")
     country_header: str = Field("CF-IPCountry", validation_alias="COUNTRY_HEADER")
@@ -99,6 +109,23 @@ class Settings(BaseModel):
             lag_max_ms=self.db_replica_lag_max,
         )
 
+    @property
+    def storage(self) -> StorageChoice:
+        """Where files can go, in core's form."""
+        s3 = azure = None
+        if self.s3_bucket and self.s3_access_key and self.s3_secret_key:
+            s3 = S3Settings(
+                self.s3_bucket,
+                self.s3_region,
+                self.s3_access_key.get_secret_value(),
+                self.s3_secret_key.get_secret_value(),
+                self.s3_endpoint,
+                self.s3_base_url,
+            )
+        if self.azure_storage_container and self.azure_storage_connection_string:
+            azure = AzureSettings(self.azure_storage_container, self.azure_storage_connection_string.get_secret_value())
+        return StorageChoice(self.upload_folder, s3, azure)
+
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> "Settings":
         """Read every variable. Raises Invalid naming each wrong variable at once; secrets never show in it."""
@@ -121,6 +148,37 @@ def _contradictions(settings: Settings) -> Iterator[FieldError]:
         yield FieldError("TRUSTED_PROXIES", str(exc).removeprefix("TRUSTED_PROXIES: "))
     if settings.redis_url and not settings.redis_url.get_secret_value().startswith(_REDIS_SCHEMES):
         yield FieldError("REDIS_URL", f"must begin with one of {', '.join(_REDIS_SCHEMES)}")
+    yield from _storage_faults(settings)
+
+
+def _storage_faults(settings: Settings) -> Iterator[FieldError]:
+    yield from _half_set(
+        {
+            "S3_BUCKET": settings.s3_bucket,
+            "S3_ACCESS_KEY": settings.s3_access_key,
+            "S3_SECRET_KEY": settings.s3_secret_key,
+        }
+    )
+    yield from _half_set(
+        {
+            "AZURE_STORAGE_CONTAINER": settings.azure_storage_container,
+            "AZURE_STORAGE_CONNECTION_STRING": settings.azure_storage_connection_string,
+        }
+    )
+    account, azure = settings.azure_storage_account, settings.azure_storage_connection_string
+    if account and azure and f"AccountName={account};" not in f"{azure.get_secret_value()};":
+        yield FieldError("AZURE_STORAGE_ACCOUNT", "is not the account of AZURE_STORAGE_CONNECTION_STRING")
+    for name, url in (("S3_ENDPOINT", settings.s3_endpoint), ("S3_BASE_URL", settings.s3_base_url)):
+        if url and not url.startswith(("http://", "https://")):
+            yield FieldError(name, "must begin with http:// or https://")
+
+
+def _half_set(group: Mapping[str, object]) -> Iterator[FieldError]:
+    """Settings that mean something only together."""
+    present = [name for name, value in group.items() if value]
+    for name, value in group.items():
+        if present and not value:
+            yield FieldError(name, f"is needed together with {', '.join(present)}")
 
 
 def _weak_secrets(settings: Settings) -> list[FieldError]:

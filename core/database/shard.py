@@ -140,7 +140,7 @@ class Shard:
                 repeatable=receipt is not None,
             )
         except Refused as exc:
-            failure: MeridianError = Conflict(write.refusals.get(exc.constraint, "this contradicts what is stored"))
+            failure = _refusal(write.refusals.get(exc.constraint, "this contradicts what is stored"))
             rows = []
         except Conflict as exc:
             failure, rows = exc, []
@@ -354,6 +354,10 @@ class Shard:
 
     def _tell(self, event: str, details: dict[str, object]) -> None:
         self._on_event(event, {"shard": self.name, **details})
+
+
+def _refusal(said: str | MeridianError) -> MeridianError:
+    return Conflict(said) if isinstance(said, str) else said
 
 
 def _lsn(node: Node) -> int:

@@ -40,8 +40,8 @@ class Write(Generic[T]):
     """One INSERT, UPDATE or DELETE with RETURNING: a transaction of its own, one round trip.
 
     `first` is a list of `name AS (...)` common table expressions that `sql` may use, as text. `refusals` maps the name
-    of a constraint to the sentence that a caller who breaks it is told (409). `if_none` is raised when no row came
-    back. Columns returned are also stored as JSON in the receipt, so return money as text and no bytea.
+    of a constraint to the sentence that a caller who breaks it is told (409), or to the error. `if_none` is raised when
+    no row came back. Columns returned are also stored as JSON in the receipt, so return money as text and no bytea.
     """
 
     bucket: int
@@ -49,7 +49,7 @@ class Write(Generic[T]):
     args: tuple[object, ...]
     row: Callable[[Row], T]
     if_none: MeridianError = field(default_factory=lambda: Conflict("nothing was changed"))
-    refusals: Mapping[str, str] = field(default_factory=dict)
+    refusals: Mapping[str, str | MeridianError] = field(default_factory=dict)
     first: str = ""
     event: Event | None = None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
-from core.limits import FILE_CHUNK_BYTES
+from core.limits import FILE_CHUNK_BYTES, SPOOL_BYTES_FREE_MIN
 from core.storage.store import PROBE_KEY, Contents, FileMissing, StoreKind, StoreUnreachable, verified_md5
 
 P = ParamSpec("P")
@@ -35,11 +35,8 @@ class LocalStore:
     @asynccontextmanager
     async def open(self, key: str, *, first: int = 0, last: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         """See FileStore.open."""
-        descriptor = await _done(_opened, self._path(key), first)
-        try:
-            yield _chunks(descriptor, None if last is None else last - first + 1)
-        finally:
-            await asyncio.to_thread(os.close, descriptor)
+        async with reading(self._path(key), first=first, last=last) as chunks:
+            yield chunks
 
     async def delete(self, key: str) -> None:
         """See FileStore.delete."""
@@ -50,8 +47,12 @@ class LocalStore:
         """See FileStore.probe."""
         if writing:
             await _done(self._write_probe)
-        elif not await asyncio.to_thread(_is_writable, self._folder):
+            return
+        nearest = next(path for path in (self._folder, *self._folder.absolute().parents) if path.exists())
+        if not os.access(nearest, os.W_OK):
             raise StoreUnreachable("the folder cannot be written to")
+        if not await asyncio.to_thread(has_room_at, nearest):
+            raise StoreUnreachable("the disk is full")
 
     async def link(self, key: str, contents: Contents, *, disposition: str, lifetime_s: int) -> str | None:
         """None: nothing but this process can read the folder."""
@@ -77,6 +78,12 @@ class LocalStore:
         (self._folder / PROBE_KEY).write_bytes(b"probe")
 
 
+def has_room_at(folder: Path) -> bool:
+    """Whether the disk of a folder has SPOOL_BYTES_FREE_MIN left for us; blocks."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize >= SPOOL_BYTES_FREE_MIN
+
+
 def sync(folder: Path) -> None:
     """Make the names in a folder durable; blocks."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -86,11 +93,14 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-async def read(file: Path, *, first: int = 0, last: int | None = None) -> AsyncIterator[bytes]:
-    """The bytes `first..last` of a local file. Raises FileMissing."""
-    async with LocalStore(file.parent).open(file.name, first=first, last=last) as chunks:
-        async for chunk in chunks:
-            yield chunk
+@asynccontextmanager
+async def reading(file: Path, *, first: int = 0, last: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The bytes `first..last` of a local file, in chunks. Entering raises FileMissing or StoreUnreachable."""
+    descriptor = await _done(_opened, file, first)
+    try:
+        yield _chunks(descriptor, None if last is None else last - first + 1)
+    finally:
+        await asyncio.to_thread(os.close, descriptor)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -118,11 +128,6 @@ async def _chunks(descriptor: int, size: int | None) -> AsyncIterator[bytes]:
             return
         left = None if left is None else left - len(chunk)
         yield chunk
-
-
-def _is_writable(folder: Path) -> bool:
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return os.access(nearest, os.W_OK)
 
 
 async def _done(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

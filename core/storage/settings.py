@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from core.errors import FieldError, Invalid
 from core.shard_map.model import StorageSettings
 
 
@@ -37,10 +38,6 @@ class AzureSettings:
 StoreSettings: TypeAlias = LocalSettings | S3Settings | AzureSettings
 
 
-class StoreMisconfigured(ValueError):
-    """The shard map asks for a store that the environment gives no credentials for."""
-
-
 @dataclass(frozen=True, slots=True)
 class StorageChoice:
     """What the environment offers: S3 before Azure before local files, unless a region of the map says otherwise.
@@ -53,18 +50,16 @@ class StorageChoice:
     azure: AzureSettings | None = None
 
     def for_region(self, name: str, wanted: StorageSettings) -> StoreSettings:
-        """The store of a region. Raises StoreMisconfigured naming what is missing."""
+        """The store of a region. Raises Invalid naming what is missing."""
         kind = wanted.kind or ("S3" if self.s3 else "Azure" if self.azure else "Local")
         if kind == "Local":
             return LocalSettings((Path(wanted.folder) if wanted.folder else self.folder) / "files")
         if kind == "S3":
             if self.s3 is None:
-                raise StoreMisconfigured(
-                    f"region {name} keeps its files in S3: set S3_ACCESS_KEY, S3_SECRET_KEY and S3_BUCKET"
-                )
+                raise _missing(name, "S3", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY")
             return self._own_s3(self.s3, wanted)
         if self.azure is None:
-            raise StoreMisconfigured(f"region {name} keeps its files in Azure: set AZURE_STORAGE_CONNECTION_STRING")
+            raise _missing(name, "Azure", "AZURE_STORAGE_CONTAINER", "AZURE_STORAGE_CONNECTION_STRING")
         return replace(self.azure, container=wanted.bucket or self.azure.container)
 
     def _own_s3(self, common: S3Settings, wanted: StorageSettings) -> S3Settings:
@@ -72,3 +67,8 @@ class StorageChoice:
         # The base URL is that of the common bucket: for another one it would lead clients to another's files.
         is_common = (bucket, endpoint) == (common.bucket, common.endpoint)
         return replace(common, bucket=bucket, endpoint=endpoint, base_url=common.base_url if is_common else None)
+
+
+def _missing(region: str, kind: str, *names: str) -> Invalid:
+    because = f"is needed: the shard map keeps the files of region {region} in {kind}"
+    return Invalid([FieldError(name, because) for name in names])

@@ -123,6 +123,7 @@ async def opened(like: Region, *dead: str) -> AsyncIterator[Region]:
         with_dead(like.spec, *dead),
         settings=DatabaseSettings(pool_min=1),
         sessions=like.sessions,
+        storage=like.storage,
         clock=asyncio.get_running_loop().time,
         on_event=lambda name, details: None,
     )

@@ -38,6 +38,9 @@ _STATUS: Final[Json] = {
     "description": "DEGRADED: something fell back, and all is served. DOWN: a shard cannot be written to.",
 }
 
+_STORE: Final[Json] = {"type": "string", "enum": ["S3", "Azure", "Local"]}
+_BREAKER: Final[Json] = {"type": "string", "enum": ["closed", "open", "half_open"]}
+
 SCHEMAS: Final[dict[str, Json]] = {
     "Health": _object(
         "The whole system. `database`, `redis` and `storage` are the home region's.",
@@ -48,7 +51,7 @@ SCHEMAS: Final[dict[str, Json]] = {
         uptime={"type": "number", "description": "Seconds."},
         database=_object("", primary=_or_null(_ref("PoolHealth")), replica=_or_null(_ref("PoolHealth"))),
         redis=_object("", connected=_YES_NO),
-        storage={"type": "string", "enum": ["S3", "Azure", "Local"]},
+        storage=_STORE,
         regions=_map_of(_ref("RegionHealth")),
         map=_object("The shard map in force.", optional=["refused"], version=_WHOLE, epoch=_WHOLE, refused={}),
     ),
@@ -57,7 +60,15 @@ SCHEMAS: Final[dict[str, Json]] = {
         status=_STATUS,
         shards=_map_of(_ref("ShardHealth")),
         sessions=_object("", store=_TEXT, connected=_YES_NO),
-        storage=_object("", store=_TEXT, connected=_YES_NO, spooled=_WHOLE),
+        storage=_object(
+            "`store` takes new files now; `spooled` files wait on a server's disk for the `configured` one.",
+            store=_STORE,
+            configured=_STORE,
+            connected=_YES_NO,
+            breaker=_BREAKER,
+            fallback_since=_or_null({"type": "string", "format": "date-time"}),
+            spooled=_WHOLE,
+        ),
     ),
     "ShardHealth": _object(
         "One shard: its primary, its replicas and the lag of the slowest.",
@@ -76,7 +87,7 @@ SCHEMAS: Final[dict[str, Json]] = {
         total=_WHOLE,
         idle=_WHOLE,
         waiting=_WHOLE,
-        breaker={"type": "string", "enum": ["closed", "open", "half_open"]},
+        breaker=_BREAKER,
         lag_ms=_or_null(_NUMBER),
         reason=_TEXT,
     ),
@@ -91,7 +102,14 @@ _REGION_EXAMPLE: Final[Json] = {
         "qa-1": {"status": "OK", "primary": _NODE, "replicas": [{**_NODE, "lag_ms": 3}], "lag_ms": 3},
     },
     "sessions": {"store": "redis", "connected": True},
-    "storage": {"store": "S3", "connected": True, "spooled": 0},
+    "storage": {
+        "store": "S3",
+        "configured": "S3",
+        "connected": True,
+        "breaker": "closed",
+        "fallback_since": None,
+        "spooled": 0,
+    },
 }
 _EXAMPLE: Final[Json] = {
     "success": True,

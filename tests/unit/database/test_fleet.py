@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from core.region import Region
 from core.sessions import Lifetimes, MemoryStore, SessionStore
 from core.shard_map import RegionSpec, ShardMap, single_server
 from core.shard_map.model import Address, RegionName, Secret, SessionSettings
+from core.storage.opening import open_storage
+from core.storage.settings import LocalSettings
 
 QA, SA = RegionName("qa"), RegionName("sa")
 
@@ -46,10 +49,18 @@ def stores() -> Stores:
 
 
 @pytest.fixture
-async def fleet(stores: Stores) -> AsyncIterator[Fleet]:
+async def fleet(stores: Stores, tmp_path: Path) -> AsyncIterator[Fleet]:
     fleet = Fleet(
         settings=DatabaseSettings(),
-        open_store=stores.open,
+        open_sessions=stores.open,
+        open_storage=lambda region: open_storage(
+            LocalSettings(tmp_path / "files"),
+            region=region.name,
+            spool_folder=tmp_path / region.name,
+            clock=asyncio.get_running_loop().time,
+            wall=lambda: datetime.now(UTC),
+            on_change=lambda name, details: None,
+        ),
         clock=asyncio.get_running_loop().time,
         on_event=lambda name, details: None,
     )
@@ -108,6 +119,7 @@ async def test_a_region_that_did_not_change_is_never_touched(fleet: Fleet, store
     await drained(fleet)
     assert stores.live == ["qa 0", "sa 1"], "the session store stays, for its settings did"
     assert fleet.regions[SA].sessions is sa.sessions
+    assert fleet.regions[SA].storage is sa.storage, "nor is its file storage opened anew"
     assert watchers() == 2, "the replaced region's servers are not watched any more"
 
 

@@ -58,7 +58,7 @@ def test_a_token_without_signature_is_refused(clock: Clock) -> None:
     token = issuer.issue(USER, generation=0).access_token
     claims = jwt.decode(token, options={"verify_signature": False})
     kid = jwt.get_unverified_header(token)["kid"]
-    unsigned = jwt.encode(claims, None, algorithm="none", headers={"kid": kid})
+    unsigned = jwt.encode(claims, "", algorithm="none", headers={"kid": kid})
     for text in (unsigned, token.rpartition(".")[0] + ".", "", "a.b.c", "é"):
         with pytest.raises(Unauthenticated):
             issuer.verify(text)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from core.breaker import Breaker, BreakerState
 from core.database.evidence import Evidence, NodeState, Roles
 from core.errors import NotFound
 from core.region import Region
@@ -28,6 +29,9 @@ from core.shard_map.model import (
     ShardSpec,
     StorageSettings,
 )
+from core.storage.local import LocalStore
+from core.storage.spool import Spool
+from core.storage.storage import Storage, StorageHealth
 from gateway import health
 from gateway.runtime import MapInForce, Runtime
 from gateway.settings import Settings
@@ -67,6 +71,24 @@ class Sessions(MemoryStore):
         return self.said
 
 
+class Storages(Storage):
+    """A file storage whose health is what a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            "qa",
+            store=LocalStore(folder),
+            spool=Spool(folder),
+            clock=lambda: NOW,
+            wall=lambda: datetime.now(UTC),
+            on_change=lambda name, details: None,
+        )
+        self.said = StorageHealth("S3", "S3", True, "", BreakerState.CLOSED, None, 0, 0, 0.0, True)
+
+    def health(self) -> StorageHealth:
+        return self.said
+
+
 @dataclass
 class World:
     """Two regions that were all seen a moment ago, before a test breaks something."""
@@ -81,7 +103,12 @@ class World:
 
 def region_of(spec: RegionSpec, settings: Settings) -> Region:
     region = Region(
-        spec, settings=settings.database, sessions=Sessions(), clock=lambda: NOW, on_event=lambda name, details: None
+        spec,
+        settings=settings.database,
+        sessions=Sessions(),
+        storage=Storages(settings.upload_folder),
+        clock=lambda: NOW,
+        on_event=lambda name, details: None,
     )
     for shard in region.shards.values():
         for at in shard.nodes:
@@ -131,6 +158,39 @@ def fall_back_to_memory(world: World) -> None:
     cast("Sessions", world.sa.sessions).said = StoreHealth("memory", False, "no answer", None, datetime.now(UTC), 2)
 
 
+def fall_back_to_local_files(world: World) -> None:
+    storage = cast("Storages", world.qa.storage)
+    storage.said = replace(storage.said, store="Local", connected=False, fallback_since=datetime.now(UTC), spooled=3)
+
+
+def files_wait(world: World) -> None:
+    storage = cast("Storages", world.qa.storage)
+    storage.said = replace(storage.said, spooled=1, oldest_s=90.0)
+
+
+def files_pass(world: World) -> None:
+    storage = cast("Storages", world.qa.storage)
+    storage.said = replace(storage.said, spooled=1, oldest_s=0.2)
+
+
+def disk_full(world: World) -> None:
+    storage = cast("Storages", world.qa.storage)
+    storage.said = replace(storage.said, has_room=False)
+
+
+def a_former_primary_is_back(world: World) -> None:
+    shard = world.sa.shards[ShardName("sa-2")]
+    shard.roles = replace(shard.roles, alarm="a former primary that must be fenced")
+
+
+def primary_fails_statements(world: World) -> None:
+    world.sa.shards[ShardName("sa-2")].nodes[PRIMARY].breaker = Breaker(failures_max=1).failed(NOW)
+
+
+def replica_fails_statements(world: World) -> None:
+    world.sa.shards[ShardName("sa-2")].nodes[REPLICA].breaker = Breaker(failures_max=1).failed(NOW)
+
+
 def no_redis_configured(world: World) -> None:
     cast("Sessions", world.qa.sessions).said = StoreHealth("memory", True, "redis not configured", 0.0)
 
@@ -156,6 +216,13 @@ def nothing(world: World) -> None:
         (no_redis_configured, "OK"),
         (lose_replica, "DEGRADED"),
         (fall_back_to_memory, "DEGRADED"),
+        (files_pass, "OK"),
+        (fall_back_to_local_files, "DEGRADED"),
+        (files_wait, "DEGRADED"),
+        (disk_full, "DEGRADED"),
+        (a_former_primary_is_back, "DEGRADED"),
+        (replica_fails_statements, "DEGRADED"),
+        (primary_fails_statements, "DOWN"),
         (refuse_a_map, "DEGRADED"),
         (lag, "DEGRADED"),
         (lose_primary, "DOWN"),
@@ -181,9 +248,17 @@ def test_the_top_is_the_home_regions_in_the_guides_shape(world: World) -> None:
     found = health.overall(world.runtime)
     figures = {"connected": True, "total": 0, "idle": 0, "waiting": 0}
     assert found["database"] == {"primary": figures, "replica": figures}
-    assert (found["redis"], found["storage"]) == ({"connected": True}, "Local")
+    assert (found["redis"], found["storage"]) == ({"connected": True}, "S3")
     assert (found["timestamp"], found["uptime"]) == ("1970-01-01T00:16:40.000Z", 12.3)
     assert (found["environment"], found["map"]) == ("test", {"version": 7, "epoch": 3})
+
+
+def test_while_files_fall_back_the_top_says_where_they_go_now(world: World) -> None:
+    fall_back_to_local_files(world)
+    found = health.overall(world.runtime)
+    assert found["storage"] == "Local"
+    storage = found["regions"]["qa"]["storage"]
+    assert (storage["configured"], storage["connected"], storage["spooled"]) == ("S3", False, 3)
 
 
 def test_memory_is_never_told_as_a_connected_redis(world: World) -> None:

@@ -1,0 +1,203 @@
+"""A region's files: from the spool into the store, and out again. Every step can be repeated, by any process.
+
+    receive -> (row `spooled`) -> settle: put, row `stored`, gone from the spool
+                                  the drain is `settle` again, for whatever still lies in the spool
+    (row `deleted`) -> sweep: gone from the store and the spool, then the row
+
+So a crash between any two steps leaves what the drain or the sweep finishes: a file without a row goes after
+FILE_GRACE_S, a file with a row is in the spool until its row says that it is in the store.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+
+from core.database.shard import Consistency, Shard, Terms
+from core.database.statement import Query, Write
+from core.errors import MeridianError, NotFound, StorageUnavailable
+from core.ids import placement_of
+from core.limits import DRAIN_INTERVAL_S, DRAINS_AT_ONCE, FILE_GRACE_S, FILE_STEP_S, FILE_SWEEP_INTERVAL_S
+from core.shard_map.model import ShardName
+from core.storage import local, rows
+from core.storage.rows import StoredFile
+from core.storage.storage import Storage, StorageHealth
+from core.storage.store import Contents, FileDamaged, FileMissing, StoreUnreachable
+
+T = TypeVar("T")
+ELSEWHERE: Final = "the file waits on another server for its store; it can be read when it is there"
+_log = structlog.get_logger(__name__)
+
+
+class Rows(Protocol):
+    """A region, as far as the rows of its files are concerned."""
+
+    @property
+    def shards(self) -> Mapping[ShardName, Shard]: ...
+
+    async def read_now(self, bucket: int, query: Query[T]) -> list[T]: ...
+
+    async def write_now(self, write: Write[T]) -> T: ...
+
+
+class Files:
+    """The files of one live region: `storage` holds the bytes, `region` the rows."""
+
+    def __init__(self, storage: Storage, region: Rows) -> None:
+        self._storage = storage
+        self._region = region
+        self._settling: set[UUID] = set()
+        self._at_once = asyncio.Semaphore(DRAINS_AT_ONCE)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Start moving what lies in the spool, and sweeping."""
+        name = self._storage.region
+        self._tasks = [
+            asyncio.create_task(self._keep_draining(), name=f"drain spool {name}"),
+            asyncio.create_task(self._keep_sweeping(), name=f"sweep files {name}"),
+        ]
+
+    async def close(self) -> None:
+        """Stop; what is under way is finished by the next process."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @property
+    def spool_name(self) -> str:
+        """What rows call this server's spool."""
+        return self._storage.spool.name
+
+    def health(self) -> StorageHealth:
+        """What was last seen of the store and the spool."""
+        return self._storage.health()
+
+    async def receive(self, id: UUID, chunks: AsyncIterator[bytes]) -> Contents:
+        """Keep a file in the spool as it comes; see Spool.receive for what it raises."""
+        return await self._storage.spool.receive(id, chunks)
+
+    async def discard(self, id: UUID) -> None:
+        """Forget a received file that got no row."""
+        await self._storage.spool.remove(id)
+
+    async def settle(self, file: StoredFile) -> StoredFile:
+        """Move a spooled file into the store if that can be done now; the file as it then is. Never raises for a store
+        or a shard that fails: the drain comes back to it.
+        """
+        if file.state != "spooled" or file.id in self._settling:
+            return file
+        self._settling.add(file.id)
+        try:
+            await self._storage.put(self._key(file.id), self._storage.spool.path(file.id), file.contents)
+            return await self._settled(file)
+        except (StoreUnreachable, MeridianError):
+            return file
+        except (FileMissing, FileNotFoundError):
+            return file  # another process was faster
+        except FileDamaged as exc:
+            _log.error("spooled file damaged", region=self._storage.region, file=str(file.id), reason=str(exc))
+            return file
+        finally:
+            self._settling.discard(file.id)
+
+    async def _settled(self, file: StoredFile) -> StoredFile:
+        try:
+            settled = await self._region.write_now(rows.settled(file.id))
+        except NotFound:
+            settled = file  # deleted, or settled by another process, meanwhile: the spool is done with it
+        await self._storage.spool.remove(file.id)
+        return settled
+
+    @asynccontextmanager
+    async def content(
+        self, file: StoredFile, *, first: int = 0, last: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes `first..last` of a file. Entering raises StorageUnavailable or NotFound; a store that breaks while
+        it is read raises StoreUnreachable.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            chunks = None
+            if file.state == "spooled":
+                if file.spool != self.spool_name:
+                    raise StorageUnavailable(ELSEWHERE, retry_after_s=5)
+                spooled = local.reading(self._storage.spool.path(file.id), first=first, last=last)
+                with contextlib.suppress(FileMissing):  # the drain was faster: then it is in the store
+                    chunks = await stack.enter_async_context(spooled)
+            if chunks is None:
+                stored = self._storage.open(self._key(file.id), first=first, last=last)
+                chunks = await stack.enter_async_context(stored)
+            yield chunks
+
+    async def link(self, file: StoredFile, *, disposition: str) -> str | None:
+        """A URL for a stored file, where clients can reach the store."""
+        if file.state != "stored":
+            return None
+        return await self._storage.link(self._key(file.id), file.contents, disposition=disposition)
+
+    async def drain(self) -> None:
+        """Go once through the spool: move what should be in the store, remove what should not be here."""
+        waiting = await self._storage.spool.look()
+        await asyncio.gather(*(self._drain(id) for id in waiting if id not in self._settling))
+        if waiting:
+            await self._storage.spool.look()
+
+    async def _drain(self, id: UUID) -> None:
+        async with self._at_once:
+            if not self._storage.uses_store:
+                return
+            with contextlib.suppress(MeridianError):  # a shard that cannot be asked: later
+                await self._resolve(id)
+
+    async def _resolve(self, id: UUID) -> None:
+        found = await self._region.read_now(placement_of(id).bucket, rows.whatever(id))
+        if not found:
+            if await self._storage.spool.is_old(id):
+                await self._storage.spool.remove(id)
+        elif found[0].state == "spooled":
+            await self.settle(found[0])
+        else:
+            await self._storage.spool.remove(id)
+
+    async def sweep(self, *, grace_s: float = FILE_GRACE_S) -> None:
+        """Delete what is attached to nothing for a day, and purge what was deleted more than `grace_s` ago."""
+        await self._storage.spool.sweep()
+        for shard in self._region.shards.values():
+            with contextlib.suppress(MeridianError, StoreUnreachable):  # a shard or store that cannot be asked: later
+                await self._sweep(shard, grace_s)
+
+    async def _sweep(self, shard: Shard, grace_s: float) -> None:
+        def terms() -> Terms:
+            return Terms(shard.now() + FILE_STEP_S, Consistency.STRONG)
+
+        await shard.write(rows.abandon(), terms())
+        ids = (await shard.read(rows.purgeable(grace_s), terms())).value
+        for id in ids:
+            await self._storage.delete(self._key(id))
+            await self._storage.spool.remove(id)
+        if ids:
+            await shard.write(rows.forget(ids), terms())
+
+    async def _keep_draining(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_INTERVAL_S):
+                    await self._storage.healed.wait()
+            self._storage.healed.clear()
+            with contextlib.suppress(StorageUnavailable):  # the disk: health says so, and it may be mended
+                await self.drain()
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(FILE_SWEEP_INTERVAL_S * random.uniform(0.8, 1.2))  # noqa: S311  not all at once
+            with contextlib.suppress(StorageUnavailable):
+                await self.sweep()
+
+    def _key(self, id: UUID) -> str:
+        return f"{self._storage.region}/{id}"
