@@ -10,6 +10,7 @@
     ├── Conflict             conflict             true state contradicts the request
     │   └── WriteLost        write_lost           a failover cut off a write the caller had seen
     ├── TooLarge             too_large            a body over its bound
+    ├── RangeNotSatisfiable  range_not_satisfiable  a part of a file that it does not have
     ├── UnsupportedMedia     unsupported_media    not a type we read
     ├── RegionUnavailable    region_unavailable   no region serves that country
     ├── Invalid              invalid              readable, but fields are wrong (`fields`)
@@ -99,6 +100,16 @@ class WriteLost(Conflict):
 
 class TooLarge(MeridianError):
     code = "too_large"
+
+
+class RangeNotSatisfiable(MeridianError):
+    """A range that begins after the end of a file of `size` bytes."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, detail: str, *, size: int) -> None:
+        super().__init__(detail)
+        self.size = size
 
 
 class UnsupportedMedia(MeridianError):

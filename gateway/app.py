@@ -10,18 +10,23 @@ from pathlib import Path
 from uuid import uuid4
 
 import structlog
+from aiohttp import ClientSession
 
 from core.database.token import TokenSigner
 from core.fleet import Fleet
 from core.ids import IdMaker
+from core.limiter import Limiters
+from core.region import OnEvent
 from core.sessions import SessionStore, open_sessions
 from core.shard_map import Address, RegionSpec, ShardMap, load, single_server
 from core.storage.opening import open_storage
 from core.storage.storage import Storage
 from gateway import migrations, sweeping
+from gateway.admission import Admission
 from gateway.credentials import Credentials
 from gateway.geography.resolve import Geography
 from gateway.geography.trust import TrustedProxies
+from gateway.jwks import Issuer
 from gateway.map_watch import MapWatch
 from gateway.marketplace import SERVICE
 from gateway.metrics import Metrics
@@ -73,10 +78,8 @@ async def running(
             getattr(_log, level)(name, **details)
 
         def open_store(region: RegionSpec) -> AbstractAsyncContextManager[SessionStore]:
-            own = region.sessions.redis_url
-            shared = settings.redis_url.get_secret_value() if settings.redis_url else None
             return open_sessions(
-                redis_url=own.reveal() if own else shared, region=region.name, clock=lambda: datetime.now(UTC)
+                redis_url=redis_url_of(region, settings), region=region.name, clock=lambda: datetime.now(UTC)
             )
 
         def open_files(region: RegionSpec) -> AbstractAsyncContextManager[Storage]:
@@ -97,13 +100,21 @@ async def running(
             on_event=on_event,
         )
         stack.push_async_callback(fleet.close, settings.drain_s)
+        limiters = Limiters(
+            clock=asyncio.get_running_loop().time,
+            wall=lambda: datetime.fromtimestamp(now(), UTC),
+            on_event=on_event,
+        )
+        stack.push_async_callback(limiters.close)
+        issuer = await stack.enter_async_context(_issuer(settings, now, on_event))
         passwords = Passwords()
         stack.callback(passwords.close)
-        runtime = _assemble(settings, shard_map, fleet, passwords, metrics, now)
+        runtime = _assemble(settings, shard_map, fleet, limiters, issuer, passwords, metrics, now)
         tasks = await stack.enter_async_context(Tasks())
         if _migrates(settings):
             await migrations.bring_up(runtime)
         await fleet.adopt(shard_map)
+        await limiters.adopt(redis_urls(shard_map, settings))
         _start_tasks(tasks, runtime, variables)
         yield runtime
 
@@ -112,6 +123,8 @@ def _assemble(
     settings: Settings,
     shard_map: ShardMap,
     fleet: Fleet,
+    limiters: Limiters,
+    issuer: Issuer | None,
     passwords: Passwords,
     metrics: Metrics,
     now: Callable[[], float],
@@ -121,22 +134,70 @@ def _assemble(
         _log.warning("JWT_SECRET is not set: tokens are signed with a secret that ends with this process")
     jwt_keys = secrets_of(settings.jwt_secret, settings.jwt_secret_previous, fallback=made_up)
     session_keys = secrets_of(settings.session_secret, settings.session_secret_previous, fallback=jwt_keys[0].decode())
-    return Runtime(
+    credentials = Credentials(
+        jwt_keys,
+        now=now,
+        new_jti=lambda: uuid4().hex,
+        signing=settings.signing_key,
+        public=settings.public_keys,
+        outside=issuer,
+    )
+    if issuer is not None:
+        issuer.changed = credentials.forget_verified
+    admission = Admission(
+        settings.policies,
+        limiters=limiters,
+        digest=Signer(jwt_keys, purpose="limits").digest,
+        map_in_force=lambda: runtime.map,
+        refused=lambda policy: metrics.refused.labels(policy).inc(),
+    )
+    runtime = Runtime(
         settings=settings,
         fleet=fleet,
         map_in_force=MapInForce(shard_map, geography_of(shard_map, settings)),
         operations=tuple(SERVICE.api.operations),
-        credentials=Credentials(jwt_keys, now=now, new_jti=lambda: uuid4().hex),
+        credentials=credentials,
         tokens=TokenSigner(jwt_keys),
         cursors=Signer(jwt_keys, purpose="cursor"),
         cookies=Signer(session_keys, purpose="session cookie"),
         receipts=Signer(jwt_keys, purpose="receipt"),
         passwords=passwords,
         metrics=metrics,
+        admission=admission,
+        issuer=issuer,
         new_id=IdMaker(lambda: int(now() * 1000), secrets.randbits),
         load_session=SERVICE.load_session,
         now=now,
     )
+    return runtime
+
+
+@asynccontextmanager
+async def _issuer(settings: Settings, now: Callable[[], float], on_event: OnEvent) -> AsyncIterator[Issuer | None]:
+    if settings.issuer is None:
+        yield None
+        return
+    async with ClientSession() as session:
+        yield Issuer(
+            settings.issuer,
+            session=session,
+            clock=asyncio.get_running_loop().time,
+            wall=lambda: datetime.fromtimestamp(now(), UTC),
+            on_event=on_event,
+        )
+
+
+def redis_url_of(region: RegionSpec, settings: Settings) -> str | None:
+    """The Redis of a region: its own, or the one of the settings; None where there is none."""
+    own = region.sessions.redis_url
+    if own is not None:
+        return own.reveal()
+    return settings.redis_url.get_secret_value() if settings.redis_url else None
+
+
+def redis_urls(shard_map: ShardMap, settings: Settings) -> Mapping[str, str | None]:
+    """The Redis of each region."""
+    return {region.name: redis_url_of(region, settings) for region in shard_map.regions}
 
 
 def require_stores(shard_map: ShardMap, settings: Settings) -> None:
@@ -159,6 +220,8 @@ def _start_tasks(tasks: Tasks, runtime: Runtime, variables: Callable[[], Mapping
     if runtime.migration_faults:
         tasks.start("migrate", migrations.keep_trying(runtime))
     tasks.start("sweep", sweeping.run(runtime))
+    if runtime.issuer is not None:
+        tasks.start("issuer", runtime.issuer.run())
     if runtime.settings.shard_map is not None:
         tasks.start("map watch", _map_watch(runtime, runtime.settings.shard_map, variables).run())
 
@@ -167,6 +230,7 @@ def _map_watch(runtime: Runtime, path: Path, variables: Callable[[], Mapping[str
     async def adopt(shard_map: ShardMap) -> None:
         require_stores(shard_map, runtime.settings)
         await runtime.fleet.adopt(shard_map)
+        await runtime.admission.limiters.adopt(redis_urls(shard_map, runtime.settings))
         runtime.map = MapInForce(shard_map, geography_of(shard_map, runtime.settings))
 
     def refuse(reasons: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -20,10 +20,12 @@ from core.errors import (
     MethodNotAllowed,
     NotFound,
     TooLarge,
+    WriteLost,
 )
 from core.limits import DEADLINE_GRACE_S, DEADLINE_MIN_S, REQUEST_ID_CHARS_MAX
 from gateway.geography.decision import Decision
 from gateway.geography.headers import ROUTE, route_header
+from gateway.policies import Standing
 from gateway.problems import problem_response
 
 if TYPE_CHECKING:
@@ -39,15 +41,25 @@ _log = structlog.get_logger("gateway")
 
 @dataclass(slots=True)
 class Context:
-    """What is known of a request while it is answered; `deadline` is in loop seconds."""
+    """What is known of a request while it is answered. `deadline` is in loop seconds; `asked_s`: the client's bound."""
 
     request_id: str
     started: float
     deadline: float = 0.0
+    asked_s: float | None = None
+    limit: asyncio.Timeout | None = None
     operation: str = _NO_OPERATION
     decision: Decision | None = None
     call: "Call | None" = None
     dress: Callable[[web.StreamResponse], None] | None = None
+    standings: list[Standing] = field(default_factory=list)
+
+    def allow(self, longest_s: float) -> None:
+        """Allow `longest_s` from now on, or less if the client asked for less."""
+        allowed_s = longest_s if self.asked_s is None else max(DEADLINE_MIN_S, min(self.asked_s, longest_s))
+        self.deadline = asyncio.get_running_loop().time() + allowed_s
+        if self.limit is not None:
+            self.limit.reschedule(self.deadline + DEADLINE_GRACE_S)
 
 
 CONTEXT: Final = web.RequestKey("meridian_context", Context)
@@ -64,8 +76,8 @@ def boundary(runtime: "Runtime") -> Middleware:
             response = await _answer(request, handler, context, runtime)
         finally:
             runtime.metrics.in_flight.dec()
-        if not response.prepared:
-            _sign(response, context, runtime)
+        if runtime.draining and not response.prepared:
+            response.force_close()
         _account(request, response, context, runtime)
         return response
 
@@ -74,8 +86,10 @@ def boundary(runtime: "Runtime") -> Middleware:
 
 async def _answer(request: web.Request, handler: Handler, context: Context, runtime: "Runtime") -> web.StreamResponse:
     try:
-        context.deadline = asyncio.get_running_loop().time() + _allowed_s(request, runtime.settings.request_timeout_s)
-        async with asyncio.timeout_at(context.deadline + DEADLINE_GRACE_S):
+        context.asked_s = _asked_s(request)
+        context.limit = asyncio.timeout(None)
+        async with context.limit:
+            context.allow(runtime.settings.request_timeout_s)
             return await handler(request)
     except MeridianError as exc:
         return _problem(exc, context, runtime)
@@ -93,18 +107,18 @@ def _request_id(request: web.Request) -> str:
     return given if _WELL_FORMED_ID.fullmatch(given) else uuid4().hex
 
 
-def _allowed_s(request: web.Request, longest_s: float) -> float:
-    """Seconds allowed: X-Request-Timeout may shorten, never lengthen, the default."""
+def _asked_s(request: web.Request) -> float | None:
+    """The seconds that the client allows; X-Request-Timeout may shorten, never lengthen, the default."""
     text = request.headers.get(TIMEOUT)
     if text is None:
-        return longest_s
+        return None
     try:
         asked = float(text)
     except ValueError:
         asked = -1.0
     if not asked > 0:
         raise Malformed(f"{TIMEOUT} must be a number of seconds greater than 0")
-    return max(DEADLINE_MIN_S, min(asked, longest_s))
+    return asked
 
 
 def _problem(error: MeridianError, context: Context, runtime: "Runtime") -> web.Response:
@@ -112,8 +126,8 @@ def _problem(error: MeridianError, context: Context, runtime: "Runtime") -> web.
     if isinstance(error, InternalFault):
         _log.error("internal fault", detail=error.detail, request_id=context.request_id, operation=context.operation)
     response = problem_response(error, context.request_id)
-    if context.dress is not None:
-        context.dress(response)
+    if isinstance(error, WriteLost) and context.dress is not None:
+        context.dress(response)  # the token that is good from now on
     return response
 
 
@@ -130,13 +144,13 @@ def _of_http(exc: web.HTTPException, request: web.Request) -> MeridianError:
     return InternalFault(exc.reason)
 
 
-def _sign(response: web.StreamResponse, context: Context, runtime: "Runtime") -> None:
+async def sign(request: web.Request, response: web.StreamResponse) -> None:
+    """Put on every answer what the request has learnt, just before its headers go: also of one that streams."""
+    context = request[CONTEXT]
     response.headers[REQUEST_ID] = context.request_id
     route = route_of(context)
     if route is not None:
         response.headers[ROUTE] = route
-    if runtime.draining:
-        response.force_close()
 
 
 def route_of(context: Context) -> str | None:

@@ -21,7 +21,8 @@ def overall(runtime: Runtime) -> Json:
     now = runtime.now()
     regions = {name: region_health(region, runtime) for name, region in runtime.fleet.regions.items()}
     status = _worst([region["status"] for region in regions.values()]) if regions else "DOWN"
-    if runtime.map.refused and status == "OK":
+    issuer = _issuer(runtime)
+    if (runtime.map.refused or (issuer and issuer["issuer"]["since"])) and status == "OK":
         status = "DEGRADED"
     home = runtime.fleet.regions.get(runtime.map.shard_map.default_region)
     home_health = region_health(home, runtime) if home else {}
@@ -35,6 +36,7 @@ def overall(runtime: Runtime) -> Json:
         "redis": {"connected": home is not None and _redis_connected(home)},
         "storage": home_health.get("storage", {}).get("store", "Local"),
         "regions": regions,
+        **issuer,
         "map": {
             "version": runtime.map.shard_map.version,
             "epoch": runtime.fleet.epoch,
@@ -56,7 +58,8 @@ def region_health(region: Region, runtime: Runtime) -> Json:
     shards = {shard.name: _shard(shard, region, runtime) for shard in region.shards.values()}
     sessions, storage = region.sessions.health(), region.files.health()
     status = _worst([shard["status"] for shard in shards.values()])
-    if (sessions.degraded or storage.degraded) and status == "OK":
+    limits = _limits(region, runtime)
+    if (sessions.degraded or storage.degraded or limits["since"]) and status == "OK":
         status = "DEGRADED"
     return {
         "status": status,
@@ -69,6 +72,7 @@ def region_health(region: Region, runtime: Runtime) -> Json:
             "pending": sessions.pending,
         },
         "storage": _storage(storage),
+        "limits": limits,
     }
 
 
@@ -149,6 +153,25 @@ def _storage(health: StorageHealth) -> Json:
         "oldest_s": health.oldest_s,
         "has_room": health.has_room,
     }
+
+
+def _limits(region: Region, runtime: Runtime) -> Json:
+    """Rate limits: `shared` while they hold over all servers of the region; `since` when they should and do not."""
+    admission = runtime.admission
+    if admission.policies is None:
+        return {"enabled": False, "shared": False, "since": None}
+    health = admission.limiters.of(region.spec.name).health()
+    since = health.since.isoformat() if health.since else None
+    return {"enabled": True, "shared": health.shared, "since": since}
+
+
+def _issuer(runtime: Runtime) -> Json:
+    """The outside issuer of tokens, where there is one."""
+    if runtime.issuer is None:
+        return {}
+    health = runtime.issuer.health()
+    since = health.since.isoformat() if health.since else None
+    return {"issuer": {"connected": health.connected, "keys": health.keys, "since": since}}
 
 
 def _worst(statuses: list[Status]) -> Status:

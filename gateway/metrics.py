@@ -22,6 +22,7 @@ class Metrics:
             registry=r,
         )
         self.errors = Counter("meridian_errors_total", "Problems answered, by code", ["code"], registry=r)
+        self.refused = Counter("meridian_rate_limited_total", "Requests refused, by policy", ["policy"], registry=r)
         self.events = Counter("meridian_events_total", "Changes of state inside, by name", ["event"], registry=r)
         self.in_flight = Gauge("meridian_requests_in_flight", "Requests being answered", registry=r)
         self.pool = Gauge(

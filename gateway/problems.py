@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from core.errors import Invalid, MeridianError, MethodNotAllowed, Unauthenticated, Unavailable
+from core.errors import Invalid, MeridianError, MethodNotAllowed, RangeNotSatisfiable, Unauthenticated, Unavailable
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -20,6 +20,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "conflict": (409, "Conflict"),
     "write_lost": (409, "A write you had seen was lost in a failover"),
     "too_large": (413, "The body is too large"),
+    "range_not_satisfiable": (416, "The file has no such part"),
     "unsupported_media": (415, "Unsupported media type"),
     "region_unavailable": (421, "No region serves this country"),
     "invalid": (422, "Some fields are not valid"),
@@ -65,6 +66,8 @@ def problem_response(error: MeridianError, request_id: str) -> web.Response:
     if isinstance(error, Unauthenticated):
         expired = ', error="invalid_token", error_description="expired"' if error.code == "token_expired" else ""
         response.headers["WWW-Authenticate"] = f'Bearer realm="meridian"{expired}'
+    if isinstance(error, RangeNotSatisfiable):
+        response.headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(error.allowed)
     return response

@@ -9,6 +9,7 @@ from core.errors import Draining
 from gateway import health
 from gateway.boundary import CONTEXT
 from gateway.docs_page import add_docs
+from gateway.jwks import JWKS_PATH, jwks_response
 from gateway.operations.dispatch import handler_of
 from gateway.operations.openapi import document
 from gateway.runtime import Runtime
@@ -34,6 +35,12 @@ def add_public(app: web.Application, runtime: Runtime) -> None:
 
     app.router.add_get(API_DOCUMENT, api_document)
     add_docs(app)
+    keys = jwks_response(runtime.credentials.keys)
+
+    async def jwks(_: web.Request) -> web.Response:
+        return keys()
+
+    app.router.add_get(JWKS_PATH, _named("jwks", jwks))
 
 
 def add_admin(app: web.Application, runtime: Runtime) -> None:

@@ -10,8 +10,10 @@ from core.fleet import Fleet
 from core.ids import Placement
 from core.sessions import Session
 from core.shard_map.model import ShardMap
+from gateway.admission import Admission
 from gateway.credentials import Credentials
 from gateway.geography.resolve import Geography
+from gateway.jwks import Issuer
 from gateway.metrics import Metrics
 from gateway.operations.operation import Operation
 from gateway.passwords import Passwords
@@ -51,6 +53,8 @@ class Runtime:
         receipts: Signer,
         passwords: Passwords,
         metrics: Metrics,
+        admission: Admission,
+        issuer: Issuer | None,
         new_id: Callable[[Placement], UUID],
         load_session: LoadSession,
         now: Callable[[], float],
@@ -66,6 +70,9 @@ class Runtime:
         self.receipts = receipts
         self.passwords = passwords
         self.metrics = metrics
+        self.admission = admission
+        self.issuer = issuer
+        self.cors = settings.cors
         self.new_id = new_id
         self.load_session = load_session
         self.now = now

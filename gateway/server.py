@@ -16,9 +16,12 @@ import structlog
 from aiohttp import web
 
 from core.limits import REQUEST_BODY_BYTES_MAX
-from gateway.boundary import boundary
+from gateway.answering import finishing, preflights
+from gateway.boundary import boundary, sign
 from gateway.routes import add_admin, add_public
 from gateway.runtime import Runtime
+from gateway.security_headers import security_headers
+from gateway.unreadable import Runner
 
 _KEEPALIVE_S: Final = 75.0
 _BACKLOG: Final = 1024
@@ -74,10 +77,13 @@ async def until_told_to_stop(runtime: Runtime) -> None:
 def _runner(
     runtime: Runtime, add_routes: Callable[[web.Application, Runtime], None], *, shutdown_timeout_s: float
 ) -> web.AppRunner:
-    app = web.Application(middlewares=[boundary(runtime)], client_max_size=REQUEST_BODY_BYTES_MAX)
+    middlewares = [boundary(runtime), preflights(runtime)]
+    app = web.Application(middlewares=middlewares, client_max_size=REQUEST_BODY_BYTES_MAX)
+    app.on_response_prepare.extend([sign, finishing(runtime)])
     add_routes(app, runtime)
-    return web.AppRunner(
+    return Runner(
         app,
+        always=security_headers(production=runtime.settings.is_production),
         access_log=None,
         handle_signals=False,
         keepalive_timeout=_KEEPALIVE_S,

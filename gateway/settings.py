@@ -1,7 +1,7 @@
 """Everything the environment can say, read in this one place, with the scaling guide's names, units and defaults."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +12,11 @@ from core import limits
 from core.database.settings import DatabaseSettings
 from core.errors import FieldError, Invalid
 from core.storage.settings import AzureSettings, S3Settings, StorageChoice
+from gateway.cors import Cors
 from gateway.geography.trust import TrustedProxies
+from gateway.jwks import IssuerSettings
+from gateway.keys import Key, private_key, public_keys
+from gateway.policies import Policies, parse_limit
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
@@ -65,6 +69,18 @@ class Settings(BaseModel):
     jwt_secret: SecretStr | None = Field(None, validation_alias="JWT_SECRET")
     jwt_secret_previous: SecretStr | None = Field(None, validation_alias="JWT_SECRET_PREVIOUS")
     cookie_domain: str | None = Field(None, validation_alias="COOKIE_DOMAIN")
+    jwt_private_key: SecretStr | None = Field(None, validation_alias="JWT_PRIVATE_KEY")
+    jwt_private_key_file: Path | None = Field(None, validation_alias="JWT_PRIVATE_KEY_FILE")
+    jwt_public_keys: str = Field("", validation_alias="JWT_PUBLIC_KEYS")
+    jwt_jwks_url: str | None = Field(None, validation_alias="JWT_JWKS_URL")
+    jwt_issuer: str | None = Field(None, validation_alias="JWT_ISSUER")
+    jwt_audience: str | None = Field(None, validation_alias="JWT_AUDIENCE")
+
+    rate_limits: Switch = Field(True, validation_alias="RATE_LIMITS")
+    rate_limit_user: str = Field("600/60s", validation_alias="RATE_LIMIT_USER")
+    rate_limit_address: str = Field("1200/60s", validation_alias="RATE_LIMIT_ADDRESS")
+    rate_limit_credentials: str = Field("20/300s", validation_alias="RATE_LIMIT_CREDENTIALS")
+    cors_origins: str = Field("", validation_alias="CORS_ORIGINS")
 
     upload_folder: Path = Field(Path("uploads"), validation_alias="UPLOAD_FOLDER")
     s3_bucket: str | None = Field(None, validation_alias="S3_BUCKET")
@@ -110,20 +126,61 @@ class Settings(BaseModel):
         )
 
     @property
+    def policies(self) -> Policies | None:
+        """The rate limits; None when they are off."""
+        if not self.rate_limits:
+            return None
+        return Policies(
+            user=parse_limit(self.rate_limit_user),
+            address=parse_limit(self.rate_limit_address),
+            credentials=parse_limit(self.rate_limit_credentials),
+        )
+
+    @property
+    def cors(self) -> Cors:
+        """Which other origins' pages may call."""
+        return Cors.parse(self.cors_origins)
+
+    @property
+    def signing_key(self) -> Key | None:
+        """The key that tokens are signed with, if it is not the JWT_SECRET. Raises ValueError, showing none of it."""
+        if self.jwt_private_key is not None:
+            return private_key(self.jwt_private_key.get_secret_value())
+        if self.jwt_private_key_file is None:
+            return None
+        try:
+            return private_key(self.jwt_private_key_file.read_text())
+        except (OSError, UnicodeError) as exc:
+            raise ValueError(f"cannot be read: {type(exc).__name__}") from None
+
+    @property
+    def public_keys(self) -> list[Key]:
+        """Keys that only verify, because they are being rotated in or out."""
+        return public_keys(self.jwt_public_keys)
+
+    @property
+    def issuer(self) -> IssuerSettings | None:
+        """The outside issuer whose tokens are honoured, if there is one."""
+        if not (self.jwt_jwks_url and self.jwt_issuer and self.jwt_audience):
+            return None
+        return IssuerSettings(self.jwt_jwks_url, self.jwt_issuer, self.jwt_audience)
+
+    @property
     def storage(self) -> StorageChoice:
         """Where files can go, in core's form."""
         s3 = azure = None
-        if self.s3_bucket and self.s3_access_key and self.s3_secret_key:
+        if self.s3_access_key and self.s3_secret_key:
             s3 = S3Settings(
-                self.s3_bucket,
+                self.s3_bucket or "",
                 self.s3_region,
                 self.s3_access_key.get_secret_value(),
                 self.s3_secret_key.get_secret_value(),
                 self.s3_endpoint,
                 self.s3_base_url,
             )
-        if self.azure_storage_container and self.azure_storage_connection_string:
-            azure = AzureSettings(self.azure_storage_container, self.azure_storage_connection_string.get_secret_value())
+        if self.azure_storage_connection_string:
+            connection_string = self.azure_storage_connection_string.get_secret_value()
+            azure = AzureSettings(self.azure_storage_container or "", connection_string)
         return StorageChoice(self.upload_folder, s3, azure)
 
     @classmethod
@@ -148,23 +205,47 @@ def _contradictions(settings: Settings) -> Iterator[FieldError]:
         yield FieldError("TRUSTED_PROXIES", str(exc).removeprefix("TRUSTED_PROXIES: "))
     if settings.redis_url and not settings.redis_url.get_secret_value().startswith(_REDIS_SCHEMES):
         yield FieldError("REDIS_URL", f"must begin with one of {', '.join(_REDIS_SCHEMES)}")
+    yield from _token_faults(settings)
+    yield from _access_faults(settings)
     yield from _storage_faults(settings)
 
 
+def _token_faults(settings: Settings) -> Iterator[FieldError]:
+    if settings.jwt_private_key is not None and settings.jwt_private_key_file is not None:
+        yield FieldError("JWT_PRIVATE_KEY_FILE", "is given beside JWT_PRIVATE_KEY: give either")
+    name = "JWT_PRIVATE_KEY" if settings.jwt_private_key is not None else "JWT_PRIVATE_KEY_FILE"
+    yield from _refused(name, lambda: settings.signing_key)
+    yield from _refused("JWT_PUBLIC_KEYS", lambda: settings.public_keys)
+    issuer = {"JWT_JWKS_URL": settings.jwt_jwks_url, "JWT_ISSUER": settings.jwt_issuer}
+    issuer |= {"JWT_AUDIENCE": settings.jwt_audience}
+    yield from _missing(issuer, needed_by=issuer)
+    schemes = ("https://",) if settings.is_production else ("https://", "http://")
+    if settings.jwt_jwks_url and not settings.jwt_jwks_url.startswith(schemes):
+        yield FieldError("JWT_JWKS_URL", f"must begin with {' or '.join(schemes)}")
+
+
+def _access_faults(settings: Settings) -> Iterator[FieldError]:
+    yield from _refused("RATE_LIMIT_USER", lambda: parse_limit(settings.rate_limit_user))
+    yield from _refused("RATE_LIMIT_ADDRESS", lambda: parse_limit(settings.rate_limit_address))
+    yield from _refused("RATE_LIMIT_CREDENTIALS", lambda: parse_limit(settings.rate_limit_credentials))
+    faults = list(_refused("CORS_ORIGINS", lambda: settings.cors))
+    yield from faults
+    if not faults and settings.cors.any_origin and settings.is_production:
+        yield FieldError("CORS_ORIGINS", "must list origins in production, not `*`")
+
+
+def _refused(name: str, parse: Callable[[], object]) -> Iterator[FieldError]:
+    try:
+        parse()
+    except ValueError as exc:
+        yield FieldError(name, str(exc))
+
+
 def _storage_faults(settings: Settings) -> Iterator[FieldError]:
-    yield from _half_set(
-        {
-            "S3_BUCKET": settings.s3_bucket,
-            "S3_ACCESS_KEY": settings.s3_access_key,
-            "S3_SECRET_KEY": settings.s3_secret_key,
-        }
-    )
-    yield from _half_set(
-        {
-            "AZURE_STORAGE_CONTAINER": settings.azure_storage_container,
-            "AZURE_STORAGE_CONNECTION_STRING": settings.azure_storage_connection_string,
-        }
-    )
+    keys = {"S3_ACCESS_KEY": settings.s3_access_key, "S3_SECRET_KEY": settings.s3_secret_key}
+    yield from _missing(keys, needed_by={"S3_BUCKET": settings.s3_bucket, **keys})
+    connection = {"AZURE_STORAGE_CONNECTION_STRING": settings.azure_storage_connection_string}
+    yield from _missing(connection, needed_by={"AZURE_STORAGE_CONTAINER": settings.azure_storage_container})
     account, azure = settings.azure_storage_account, settings.azure_storage_connection_string
     if account and azure and f"AccountName={account};" not in f"{azure.get_secret_value()};":
         yield FieldError("AZURE_STORAGE_ACCOUNT", "is not the account of AZURE_STORAGE_CONNECTION_STRING")
@@ -173,10 +254,10 @@ def _storage_faults(settings: Settings) -> Iterator[FieldError]:
             yield FieldError(name, "must begin with http:// or https://")
 
 
-def _half_set(group: Mapping[str, object]) -> Iterator[FieldError]:
-    """Settings that mean something only together."""
-    present = [name for name, value in group.items() if value]
-    for name, value in group.items():
+def _missing(settings: Mapping[str, object], *, needed_by: Mapping[str, object]) -> Iterator[FieldError]:
+    """The settings that others which are set need."""
+    present = [name for name, value in needed_by.items() if value]
+    for name, value in settings.items():
         if present and not value:
             yield FieldError(name, f"is needed together with {', '.join(present)}")
 

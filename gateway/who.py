@@ -10,6 +10,7 @@ from aiohttp import web
 from core.errors import Forbidden, Unauthenticated
 from core.ids import placement_of
 from core.sessions import Session
+from gateway.cors import Cors
 from gateway.credentials import User
 from gateway.runtime import Runtime
 
@@ -27,13 +28,13 @@ async def who(request: web.Request, runtime: Runtime) -> User | None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("send `Authorization: Bearer` and the access token")
-        return runtime.credentials.verify(token.strip())
+        return await runtime.credentials.identify(token.strip())
     cookie = request.cookies.get(SESSION_COOKIE)
     if cookie is None:
         return None
     user = await _of_cookie(cookie, runtime)
     if user is not None and request.method not in _SAFE_METHODS:
-        _same_site(request)
+        _same_site(request, runtime.cors)
     return user
 
 
@@ -56,16 +57,19 @@ async def _of_cookie(cookie: str, runtime: Runtime) -> User | None:
     return User(found.user, found.role, region.spec.name, found.id, by_cookie=True)
 
 
-def _same_site(request: web.Request) -> None:
+def _same_site(request: web.Request, cors: Cors) -> None:
     """Refuse a change that another site made a browser send with our cookie (CSRF).
 
     Browsers say where a request came from by Sec-Fetch-Site or Origin; a client that sends neither is no browser of
-    today, and proves by X-Requested-With that it is no form of another site.
+    today, and proves by X-Requested-With that it is no form of another site. An origin that CORS_ORIGINS lists is ours.
+    Once it lists any, being of the same site is not enough: a page of another subdomain must be listed too.
     """
     fetch_site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
-    if fetch_site is not None:
-        allowed = fetch_site in ("same-origin", "same-site", "none")
+    if cors.lists(origin):
+        allowed = True
+    elif fetch_site is not None:
+        allowed = fetch_site in ("same-origin", "none") or (fetch_site == "same-site" and not cors.origins)
     elif origin is not None:
         allowed = _host_of(origin) == request.host
     else:

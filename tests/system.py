@@ -211,6 +211,8 @@ async def running_system() -> AsyncIterator[System]:
         "SESSION_SECRET": SECRET[::-1],
         "REDIS_URL": f"redis://127.0.0.1:{redis_port}",
         "HOST": "127.0.0.1",
+        "RATE_LIMITS": "off",
+        "UPLOAD_FOLDER": str(folder / "uploads"),
         "LAME_DUCK": "0.1",
         **{
             f"{name.upper().replace('-', '_')}_{role}": f"127.0.0.1:{port}"

@@ -20,4 +20,7 @@ MOVES_BUCKETS: Final = "The rows stay where they are: move the buckets first, wi
 STRANDS_IDS: Final = "Every id of the region carries its code: they would lead nowhere."
 RENAMES_REGION: Final = "Sessions, files and metrics are kept under the region's name: give the region its old name."
 OTHER_ROWS: Final = "A server holds the rows of its own shard: another shard would take them for its own."
+OTHER_STORE: Final = (
+    "Another store does not hold the region's files: copy them there first, then restart with the new map."
+)
 OTHER_DATABASE: Final = "Another database does not hold the shard's rows: restart with the new map once they are there."

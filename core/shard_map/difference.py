@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from core.limits import BUCKETS_PER_REGION
-from core.shard_map.change import OTHER_ROWS, RENAMES_REGION, STRANDS_IDS, Difference
+from core.shard_map.change import OTHER_ROWS, OTHER_STORE, RENAMES_REGION, STRANDS_IDS, Difference
 from core.shard_map.model import Address, RegionSpec, ShardMap, ShardName, ShardSpec
-from core.shard_map.profile_difference import profile_changes
+from core.shard_map.profile_difference import profile_changes, storage_change
 from core.shard_map.shard_difference import renamed_shards, shard_differences
 
 __all__ = ["Difference", "differences"]
@@ -15,8 +15,8 @@ __all__ = ["Difference", "differences"]
 def differences(old: ShardMap, new: ShardMap) -> tuple[Difference, ...]:
     """Every change from `old` to `new`, none if they say the same.
 
-    A change that moves buckets, strands ids or hands a server's rows to another shard is refused while running; a new
-    region, other servers, logins and profiles are not. If any one is refused, the whole new map is.
+    A change that moves buckets, strands ids or files, or hands a server's rows to another shard is refused while
+    running; a new region, other servers, logins and profiles are not. If any one is refused, the whole new map is.
     """
     return (*_map_differences(old, new), *_region_differences(old, new), *_servers_that_change_hands(old, new))
 
@@ -54,6 +54,9 @@ def _changes(old: RegionSpec, new: RegionSpec) -> Iterator[Difference]:
         yield Difference(f": code {old.code} -> {new.code}", True, STRANDS_IDS)
     for change in profile_changes(old, new):
         yield Difference(f": {change}")
+    store = storage_change(old, new)
+    if store is not None:
+        yield Difference(f": {store}", True, OTHER_STORE)
     for difference in shard_differences(old, new):
         yield replace(difference, sentence=f": {difference.sentence}")
 

@@ -1,4 +1,4 @@
-"""What changed in a region's profile and stores: all of it may change while running."""
+"""What changed in a region's profile and stores, in phrases. All but the file store may change while running."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -17,7 +17,6 @@ def profile_changes(old: RegionSpec, new: RegionSpec) -> Iterator[str]:
         ("hub", _hub(old.hub), _hub(new.hub)),
         ("delivery zones", _zones(old.delivery_zones), _zones(new.delivery_zones)),
         ("order prefix", old.order_prefix, new.order_prefix),
-        ("file store", _storage(old.storage), _storage(new.storage)),
     ):
         if before != after:
             yield f"{label} {before} -> {after}"
@@ -46,6 +45,12 @@ def _hub(hub: Hub) -> str:
 
 def _zones(zones: Iterable[DeliveryZone]) -> str:
     return ", ".join(f"{f'{zone.up_to_km} km' if zone.up_to_km else 'beyond'} {zone.fee}" for zone in zones)
+
+
+def storage_change(old: RegionSpec, new: RegionSpec) -> str | None:
+    """A change of the file store as a phrase, or None."""
+    before, after = _storage(old.storage), _storage(new.storage)
+    return None if before == after else f"file store {before} -> {after}"
 
 
 def _storage(storage: StorageSettings) -> str:

@@ -98,6 +98,8 @@ class Files:
             await self._storage.put(self._key(file.id), self._storage.spool.path(file.id), file.contents)
             return await self._settled(file)
         except (StoreUnreachable, MeridianError):
+            with contextlib.suppress(StorageUnavailable):
+                await self._storage.spool.look()  # it waits from now on, and health should say so
             return file
         except (FileMissing, FileNotFoundError):
             return file  # another process was faster

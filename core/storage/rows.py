@@ -50,14 +50,21 @@ def insert(
     )
 
 
-def one(id: UUID) -> Query[StoredFile]:
-    """A file that is not deleted."""
-    return _one(id, "AND state <> 'deleted'")
+def one(id: UUID, *, owner: UUID | None = None) -> Query[StoredFile]:
+    """A file that is not deleted; with `owner`, only theirs."""
+    return Query(
+        f"""SELECT {_COLUMNS} FROM meridian.file
+            WHERE bucket = $1 AND id = $2 AND state <> 'deleted' AND ($3::uuid IS NULL OR owner = $3)""",
+        (placement_of(id).bucket, id, owner),
+        _file,
+    )
 
 
 def whatever(id: UUID) -> Query[StoredFile]:
     """A file's row, also a deleted one's."""
-    return _one(id, "")
+    return Query(
+        f"SELECT {_COLUMNS} FROM meridian.file WHERE bucket = $1 AND id = $2", (placement_of(id).bucket, id), _file
+    )
 
 
 def settled(id: UUID) -> Write[StoredFile]:
@@ -145,14 +152,6 @@ def forget(ids: Sequence[UUID]) -> Write[int]:
         sql="SELECT count(*)::int AS files FROM gone",
         args=([placement_of(id).bucket for id in ids], list(ids)),
         row=lambda row: int(row["files"]),
-    )
-
-
-def _one(id: UUID, condition: str) -> Query[StoredFile]:
-    return Query(
-        f"SELECT {_COLUMNS} FROM meridian.file WHERE bucket = $1 AND id = $2 {condition}",
-        (placement_of(id).bucket, id),
-        _file,
     )
 
 

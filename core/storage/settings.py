@@ -42,7 +42,8 @@ StoreSettings: TypeAlias = LocalSettings | S3Settings | AzureSettings
 class StorageChoice:
     """What the environment offers: S3 before Azure before local files, unless a region of the map says otherwise.
 
-    `folder` is where local files and every spool lie.
+    Credentials without a bucket are for the regions of the map that name one. `folder` is where local files and every
+    spool lie.
     """
 
     folder: Path
@@ -51,15 +52,16 @@ class StorageChoice:
 
     def for_region(self, name: str, wanted: StorageSettings) -> StoreSettings:
         """The store of a region. Raises Invalid naming what is missing."""
-        kind = wanted.kind or ("S3" if self.s3 else "Azure" if self.azure else "Local")
+        common = "S3" if self.s3 and self.s3.bucket else "Azure" if self.azure and self.azure.container else "Local"
+        kind = wanted.kind or common
         if kind == "Local":
             return LocalSettings((Path(wanted.folder) if wanted.folder else self.folder) / "files")
         if kind == "S3":
             if self.s3 is None:
-                raise _missing(name, "S3", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+                raise _missing(name, "S3", "S3_ACCESS_KEY", "S3_SECRET_KEY")
             return self._own_s3(self.s3, wanted)
         if self.azure is None:
-            raise _missing(name, "Azure", "AZURE_STORAGE_CONTAINER", "AZURE_STORAGE_CONNECTION_STRING")
+            raise _missing(name, "Azure", "AZURE_STORAGE_CONNECTION_STRING")
         return replace(self.azure, container=wanted.bucket or self.azure.container)
 
     def _own_s3(self, common: S3Settings, wanted: StorageSettings) -> S3Settings:

@@ -54,6 +54,8 @@ def local(
         "REDIS_URL": f"redis://{_LOOPBACK}:{redis_port}",
         "HOST": _LOOPBACK,
         "TRUSTED_PROXIES": _LOOPBACK,
+        "RATE_LIMITS": "off",
+        "UPLOAD_FOLDER": str(_FOLDER / "uploads"),
         **_kept_secrets(_FOLDER),
     }
     values = {**environment(), **own}

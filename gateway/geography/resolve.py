@@ -4,7 +4,7 @@ from core.errors import Malformed
 from core.ids import placement_of
 from core.shard_map.model import RegionSpec, ShardMap
 from gateway.geography import headers
-from gateway.geography.address import CountryOf, assigned_country
+from gateway.geography.address import CountryOf, IPAddress, assigned_country
 from gateway.geography.atlas import Atlas
 from gateway.geography.country import country_named
 from gateway.geography.decision import Decision, Seen, Signal, Signals
@@ -49,6 +49,10 @@ class Geography:
         if chosen is not None:
             return Decision(chosen, None, Signal.EXPLICIT, signals)
         return self._by_country(signals)
+
+    def client_of(self, signals: Signals) -> IPAddress | None:
+        """The address of the client that sent a request, as far as its proxies are trusted to say it."""
+        return client_of(signals.peer, signals.forwarded_for, self._trusted)
 
     def explain(self, decision: Decision) -> tuple[Seen, ...]:
         """Every signal the request had, in order: what it says, which one decided, which were ignored and why.

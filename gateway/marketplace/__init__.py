@@ -2,12 +2,12 @@
 
 from importlib.resources import files
 
-from gateway.marketplace import addresses, auth, me, requests, route, sessions, vehicles
+from gateway.marketplace import addresses, auth, me, requests, route, sessions, uploads, vehicles
 from gateway.operations import Api
 from gateway.service import Service
 
 _api = Api("/api/v1")
-for _resource in (auth, me, vehicles, addresses, requests, route):
+for _resource in (auth, me, vehicles, addresses, uploads, requests, route):
     _api.include(_resource.api)
 
 SERVICE = Service(

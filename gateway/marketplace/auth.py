@@ -79,7 +79,14 @@ class SessionView(Output):
     by: Literal["token", "cookie"]
 
 
-@api.post("/register", intent=WRITE, public=True, phone_field="phone_number", errors=["conflict", "region_unavailable"])
+@api.post(
+    "/register",
+    intent=WRITE,
+    public=True,
+    attempt=True,
+    phone_field="phone_number",
+    errors=["conflict", "region_unavailable"],
+)
 async def register(call: Call, registration: Registration) -> Created[LoggedIn | CookieLogin]:
     """Make an account in the region that geography decides on, and log in to it (409 if the phone number is taken)."""
     phone = phone_for_region(registration.phone_number, call.decision.region)
@@ -97,7 +104,7 @@ async def register(call: Call, registration: Registration) -> Created[LoggedIn |
     return Created(await sessions.logged_in(call, login, cookie=registration.cookie))
 
 
-@api.post("/login", intent=WRITE, public=True, phone_field="phone_number", errors=["region_unavailable"])
+@api.post("/login", intent=WRITE, public=True, attempt=True, phone_field="phone_number", errors=["region_unavailable"])
 async def log_in(call: Call, request: LoginRequest) -> LoggedIn | CookieLogin:
     """Log in by phone number and password; a session cookie that came with the request is replaced."""
     account = await _find(call, request.phone_number)
@@ -111,7 +118,7 @@ async def log_in(call: Call, request: LoginRequest) -> LoggedIn | CookieLogin:
     return await sessions.logged_in(call, login, cookie=request.cookie)
 
 
-@api.post("/refresh", intent=WRITE, public=True)
+@api.post("/refresh", intent=WRITE, public=True, attempt=True)
 async def refresh(call: Call, request: Refresh) -> LoggedIn | CookieLogin:
     """New tokens for the newest refresh token; an older one that comes back ends the whole session."""
     user, generation = call.runtime.credentials.verify_refresh(request.refresh_token)

@@ -54,7 +54,7 @@ async def change(call: Call, change: Change) -> UserView:
     return sessions.view(await call.home.write(accounts.change(call.user.id, fields)), call.user.region)
 
 
-@api.put("/password", intent=WRITE, errors=["forbidden", "not_found"])
+@api.put("/password", intent=WRITE, attempt=True, errors=["forbidden", "not_found"])
 async def change_password(call: Call, change: PasswordChange) -> None:
     """Change the password, and end every other session of the user."""
     await _prove(call, change.current_password, "current_password")
@@ -63,7 +63,7 @@ async def change_password(call: Call, change: PasswordChange) -> None:
     await sessions.end_all(call, call.user.id, but=call.user.session)
 
 
-@api.put("/phone", intent=WRITE, errors=["conflict", "forbidden", "not_found"])
+@api.put("/phone", intent=WRITE, attempt=True, errors=["conflict", "forbidden", "not_found"])
 async def change_phone(call: Call, change: PhoneChange) -> UserView:
     """Change the phone number, which is what one logs in with (409 if another account has it).
 

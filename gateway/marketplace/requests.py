@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 
 from core.database.statement import Event, Query, Row, Write
 from core.errors import Conflict, FieldError, Invalid, NotFound
-from core.ids import Placement, placement_of
+from core.ids import placement_of
+from core.storage import rows
 from gateway.marketplace.fields import Latitude, Longitude, Vin, Year
 from gateway.marketplace.roles import CUSTOMER
 from gateway.operations import (
@@ -30,6 +31,7 @@ from gateway.operations import (
 api = Api("/requests", tag="requests")
 
 LIFETIME_HOURS = 24
+NOT_USABLE = "must be uploads of your own that are not deleted and not attached to anything else"
 Condition = Literal["new", "used", "any"]
 Status = Literal["active", "accepted", "expired", "cancelled"]
 
@@ -131,13 +133,18 @@ def _create(id: UUID, event_id: UUID, customer: UUID, new: NewRequest) -> Write[
         "delivery_lat": new.delivery.lat if new.delivery else None,
         "delivery_lng": new.delivery.lng if new.delivery else None,
     }
-    places = ", ".join(f"${at}" for at in range(1, len(columns) + 1))
+    at = {name: f"${number}" for number, name in enumerate(columns, start=1)}
+    images = at["images"] + "::uuid[]"
+    used = rows.used(bucket=at["bucket"], ids=images, owner=at["customer"], by=at["id"])
     return Write(
         bucket=columns["bucket"],
+        first=used if new.images else "",
         sql=f"""INSERT INTO marketplace.request ({", ".join(columns)}, expires_at)
-                VALUES ({places}, now() + interval '{LIFETIME_HOURS} hours') RETURNING {_COLUMNS}""",
+                SELECT {", ".join(at.values())}, now() + interval '{LIFETIME_HOURS} hours'
+                {f"WHERE {rows.all_used(images)}" if new.images else ""} RETURNING {_COLUMNS}""",
         args=tuple(columns.values()),
         row=PartRequest.of,
+        refusals={"file_not_usable": Invalid([FieldError("images", NOT_USABLE)])},
         event=Event(event_id, "request.created", id, {"customer": str(customer), "car_make": new.car_make}),
     )
 
@@ -160,28 +167,9 @@ def _no_request() -> NotFound:
     return NotFound("you have no such request")
 
 
-def _check_images(images: list[UUID], home: Placement) -> None:
-    """Uploads live in their owner's placement, so an id from elsewhere cannot be one of the caller's."""
-    faults = [
-        FieldError(f"images.{at}", "is not an upload of yours")
-        for at, image in enumerate(images)
-        if not _is_at(image, home)
-    ]
-    if faults:
-        raise Invalid(faults)
-
-
-def _is_at(id: UUID, home: Placement) -> bool:
-    try:
-        return placement_of(id) == home
-    except NotFound:
-        return False
-
-
 @api.post("", intent=WRITE, role=CUSTOMER)
 async def create(call: Call, request: NewRequest) -> Created[PartRequest]:
     """Ask the region's garages for a part; the request lives 24 hours."""
-    _check_images(request.images, placement_of(call.user.id))
     home = call.home
     return Created(await home.write(_create(home.new_id(), home.new_id(), call.user.id, request)))
 

@@ -3,9 +3,11 @@
 from core.database.shard import Consistency
 from gateway.operations.api import Api
 from gateway.operations.call import Call, Cookie, Place
+from gateway.operations.downloads import Download
 from gateway.operations.models import UNSET, Email, Input, Label, Name, Note, Output, Prose
 from gateway.operations.operation import READ, WRITE, Created, Items, PartialItems
 from gateway.operations.pages import Page
+from gateway.operations.uploads import Upload
 
 __all__ = [
     "READ",
@@ -16,6 +18,7 @@ __all__ = [
     "Consistency",
     "Cookie",
     "Created",
+    "Download",
     "Email",
     "Input",
     "Items",
@@ -27,4 +30,5 @@ __all__ = [
     "PartialItems",
     "Place",
     "Prose",
+    "Upload",
 ]

@@ -1,7 +1,8 @@
 """The operation API: a service declares its calls with these decorators and writes handlers of a few lines.
 
 A handler's first argument is the Call. Its other arguments are found by their type: names that stand in the path are
-path parameters; `Page` is the page asked for; a pydantic model is the body, or the query string of a GET or DELETE.
+path parameters; `Page` is the page asked for; `Upload` is the file of a multipart body; a pydantic model is the body,
+or the query string of a GET or DELETE.
 """
 
 import inspect
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from core.database.shard import Consistency
 from gateway.operations.operation import READ, Created, Intent, Operation, Parameter
 from gateway.operations.pages import Page
+from gateway.operations.uploads import Upload
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 _PATH_NAME = re.compile(r"\{(\w+)\}")
@@ -63,12 +65,16 @@ class Api:
         public: bool = False,
         consistency: Consistency = Consistency.SESSION,
         phone_field: str | None = None,
+        longest_s: float | None = None,
+        attempt: bool = False,
         errors: Sequence[str] = (),
     ) -> Callable[[Handler], Handler]:
         """Declare one call. `role`: who may make it (empty: every user). `errors`: codes beside the common ones.
 
-        `phone_field` names the body's field whose country helps to place somebody not yet known. A declaration that
-        cannot be meant raises TypeError, or ValueError for a call that is declared already.
+        `phone_field` names the body's field whose country helps to place somebody not yet known. `longest_s` gives the
+        call longer than the default deadline, as a file over a poor connection needs. `attempt`: it tries credentials,
+        so guessing must be slow. A declaration that cannot be meant raises TypeError, or ValueError for a call that is
+        declared already.
         """
         roles = frozenset([role] if isinstance(role, str) else role)
         if public and roles:
@@ -87,6 +93,8 @@ class Api:
                     roles,
                     public,
                     phone_field,
+                    longest_s=longest_s,
+                    attempt=attempt,
                     tag=self.tag,
                     errors=tuple(errors),
                     **bound,
@@ -120,8 +128,9 @@ def _bind(handler: Callable[..., Awaitable[Any]], method: str, path: str) -> dic
             if place in bound:
                 raise TypeError(f"{handler.__name__}: argument {name} is a second {place}")
             bound[place] = (name, hints[name])
-    if "page" in bound:
-        bound["page"] = bound["page"][0]
+    for place in ("page", "upload"):
+        if place in bound:
+            bound[place] = bound[place][0]
     return bound | _outcome(hints["return"])
 
 
@@ -143,9 +152,11 @@ def _outcome(result: Any) -> dict[str, Any]:
 def _place_of(hint: Any, method: str, handler: str, name: str) -> str:
     if hint is Page:
         return "page"
+    if hint is Upload:
+        return "upload"
     if inspect.isclass(hint) and issubclass(hint, BaseModel):
         return "query" if method in ("GET", "DELETE") else "body"
-    raise TypeError(f"{handler}: argument {name} is neither in the path nor a model nor a Page")
+    raise TypeError(f"{handler}: argument {name} is neither in the path nor a model, a Page or an Upload")
 
 
 def _check_phone_field(phone_field: str | None, body: tuple[str, type[BaseModel]] | None, handler: str) -> None:

@@ -10,6 +10,7 @@ from core.errors import FieldError, Invalid, Malformed, TooLarge, UnsupportedMed
 from core.limits import FIELD_ERRORS_MAX, REQUEST_BODY_BYTES_MAX
 from gateway.operations.operation import Operation
 from gateway.operations.pages import parse_page
+from gateway.operations.uploads import open_upload
 from gateway.signing import Signer
 
 
@@ -41,6 +42,8 @@ class Binder:
         body = await self._bind_body(request, bound, faults)
         if faults:
             raise Invalid(faults[:FIELD_ERRORS_MAX])
+        if self._operation.upload is not None:
+            bound[self._operation.upload] = await open_upload(request)
         return bound, body
 
     def _is_paging(self, key: str) -> bool:

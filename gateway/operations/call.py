@@ -1,6 +1,8 @@
 """The Call: what a handler is given. It says what to read or write; where that is, the Call knows."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -8,13 +10,17 @@ from uuid import UUID
 from core.database.shard import Consistency
 from core.database.statement import Query, ReceiptKey, Write
 from core.database.token import TokenEntry
-from core.errors import MeridianError, NotFound, Unauthenticated
+from core.errors import Invalid, MeridianError, NotFound, OutcomeUnknown, Unauthenticated, WriteLost
 from core.ids import Placement, placement_of
 from core.region import Answer, Ask, Region
+from core.storage import rows
+from core.storage.rows import StoredFile
 from gateway.credentials import User
 from gateway.geography.decision import Decision
+from gateway.operations.downloads import Download
 from gateway.operations.operation import PartialItems
 from gateway.operations.pages import Page
+from gateway.operations.uploads import Upload
 
 if TYPE_CHECKING:
     from gateway.runtime import Runtime
@@ -107,6 +113,11 @@ class Call:
             items=items.items, next=items.next, partial=bool(found.missing), missing=list(found.missing)
         )
 
+    @property
+    def has_receipt(self) -> bool:
+        """Whether the first write is still to come and may be sent twice, under an idempotency key."""
+        return self._receipt is not None
+
     def take_receipt(self) -> ReceiptKey | None:
         """The idempotency key, once: it belongs to the first write of the call."""
         receipt, self._receipt = self._receipt, None
@@ -154,8 +165,54 @@ class Place:
             raise if_none
         return rows[0]
 
-    async def write(self, write: Write[T]) -> T:
-        """Do one write; the call's idempotency key goes with the first one."""
-        answer = await self.region.write(write, self._call.ask, self._call.take_receipt())
+    async def write(self, write: Write[T], *, said: bytes = b"") -> T:
+        """Do one write; the call's idempotency key goes with the first one.
+
+        `said` is what the request said beside its body, if it must be the same when the key comes again.
+        """
+        receipt = self._call.take_receipt()
+        if receipt is not None and said:
+            fingerprint = self._call.runtime.receipts.digest(receipt.fingerprint + said)
+            receipt = replace(receipt, fingerprint=fingerprint)
+        answer = await self.region.write(write, self._call.ask, receipt)
         self._call.note(answer)
         return answer.reply.value
+
+    async def keep(self, upload: Upload, *, owner: UUID) -> StoredFile:
+        """Keep a file here: received whole, its row written, and moved to the region's store if that answers in time.
+
+        Raises what receiving raises (see Files.receive) and what a write raises; then there is no file.
+        """
+        id, files, with_key = self.new_id(), self.region.files, self._call.has_receipt
+        contents = await files.receive(id, upload.chunks)
+        insert = rows.insert(
+            id, owner=owner, name=upload.name, contents=contents, spool=files.spool_name, event=self.new_id()
+        )
+        try:
+            file = await self.write(insert, said=contents.sha256)
+        except MeridianError as exc:
+            if _is_without_row(exc, with_key=with_key):
+                await files.discard(id)
+            raise
+        if file.id != id:
+            await files.discard(id)  # the key was used before: that file is the answer
+            return file
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._call.ask.deadline):
+                return await files.settle(file)
+        return file
+
+    def download(self, file: StoredFile) -> Download:
+        """A file of this place as an answer."""
+        return Download(file, self.region.files)
+
+
+def _is_without_row(error: MeridianError, *, with_key: bool) -> bool:
+    """Whether a failed insert has certainly made no row. If it may have, its file must stay: the drain finds out.
+
+    A write with a key is sent again when its connection breaks; then the second try's failure says nothing about the
+    first, which may still be committing.
+    """
+    if with_key:
+        return isinstance(error, Invalid | WriteLost)
+    return not isinstance(error, OutcomeUnknown)

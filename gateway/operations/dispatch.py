@@ -13,12 +13,14 @@ from core.errors import FieldError, Forbidden, Invalid, Malformed, Unauthenticat
 from core.ids import placement_of
 from core.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from core.region import Ask
-from gateway.boundary import CONTEXT
+from gateway.admission import NO_ATTEMPT, Attempt
+from gateway.boundary import CONTEXT, Context
 from gateway.credentials import User
 from gateway.geography import headers
-from gateway.geography.decision import Signals
+from gateway.geography.decision import Decision, Signals
 from gateway.operations.binding import Binder
 from gateway.operations.call import Call, Cookie
+from gateway.operations.downloads import Download, send
 from gateway.operations.operation import Operation
 from gateway.operations.rendering import render
 from gateway.runtime import Runtime
@@ -39,13 +41,16 @@ def handler_of(operation: Operation, runtime: Runtime) -> Callable[[web.Request]
     async def handle(request: web.Request) -> web.StreamResponse:
         context = request[CONTEXT]
         context.operation = operation.name
-        user = await who(request, runtime)
+        if operation.longest_s is not None:
+            context.allow(operation.longest_s)
+        user = await _admitted(request, runtime, context)
         _authorise(user, operation)
         arguments, body = await binder.arguments(request)
         signals = signals_of(
             request, runtime, user, id=_path_id(arguments, operation), phone=_phone(arguments, operation)
         )
         decision = context.decision = runtime.map.geography.decide(signals)
+        attempt = _attempt(operation, runtime, context, decision, user)
         call = Call(
             runtime,
             user=user,
@@ -60,11 +65,35 @@ def handler_of(operation: Operation, runtime: Runtime) -> Callable[[web.Request]
         except WriteLost as exc:
             call.see(exc.standing)
             raise
+        attempt.succeeded()
+        if isinstance(result, Download):
+            return await send(result, request, dress=context.dress)
         response = render(result, operation, request)
         _dress(response, call, request)
         return response
 
     return handle
+
+
+async def _admitted(request: web.Request, runtime: Runtime, context: Context) -> User | None:
+    """Who is calling, counted against their limit before anything else is done for them."""
+    try:
+        user = await who(request, runtime)
+    except Unauthenticated:
+        runtime.admission.admit(context, signals_of(request, runtime, None), None)
+        raise
+    runtime.admission.admit(context, signals_of(request, runtime, user), user)
+    return user
+
+
+def _attempt(
+    operation: Operation, runtime: Runtime, context: Context, decision: Decision, user: User | None
+) -> Attempt:
+    if not operation.attempt:
+        return NO_ATTEMPT
+    if operation.public or user is None:
+        return runtime.admission.attempt(context, decision)
+    return runtime.admission.attempt_of(context, decision.signals, user)
 
 
 def signals_of(

@@ -56,7 +56,8 @@ class Operation:
     """One declared API call: everything that routing, parsing, authorisation and the API document need to know.
 
     `roles` empty: any user; `public`: nobody needs to be logged in. `phone_field` names the body's field whose country
-    is a signal of geography.
+    is a signal of geography. `upload` names the argument that is the file of a multipart body. `longest_s`: how long it
+    may take, where that is not the default. `attempt`: it tries credentials, and is limited as such.
     """
 
     method: str
@@ -69,10 +70,13 @@ class Operation:
     phone_field: str | None = None
     path_parameters: tuple[Parameter, ...] = ()
     body: tuple[str, type[BaseModel]] | None = None
+    upload: str | None = None
     query: tuple[str, type[BaseModel]] | None = None
     page: str | None = None
     result: Any = None
     status: int = 200
+    longest_s: float | None = None
+    attempt: bool = False
     tag: str = ""
     errors: Sequence[str] = field(default_factory=tuple)
 

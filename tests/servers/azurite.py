@@ -21,7 +21,7 @@ WRONG_KEY = base64.b64encode(b"another key").decode()
 
 
 class Azurite(ServerProcess):
-    """One container."""
+    """One container. It saves its catalogue every few seconds: what was stored just before kill -9 is forgotten."""
 
     def __init__(self, folder: Path, *, container: str = CONTAINER) -> None:
         super().__init__(folder)

@@ -52,6 +52,12 @@ class ServerProcess(ABC):
             )
         await until(self._answers, within_s=_START_S, what=f"{type(self).__name__} answers")
 
+    async def stop(self) -> None:
+        """End it in order, with everything it has said durable on the disk."""
+        self._signal(signal.SIGTERM)
+        assert self._process is not None
+        await self._process.wait()
+
     async def kill(self) -> None:
         """kill -9; does nothing if it does not run."""
         if self._process is not None:

@@ -4,12 +4,21 @@ import inspect
 from typing import Any, Final
 
 from core.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from gateway.operations.downloads import Download
 from gateway.operations.openapi import headers, problems
 from gateway.operations.openapi.schemas import Schemas
 from gateway.operations.operation import Intent, Items, Operation
+from gateway.operations.uploads import FIELD
 
 Json = dict[str, Any]
 _SAID: Final = {200: "Done.", 201: "Made.", 204: "Done; there is nothing to say."}
+_FILE: Final[Json] = {
+    "type": "object",
+    "properties": {FIELD: {"type": "string", "contentMediaType": "application/octet-stream"}},
+    "required": [FIELD],
+    "additionalProperties": False,
+}
+_KINDS: Final = ("image/jpeg", "image/png", "image/webp", "application/pdf")
 _PAGING: Final[list[Json]] = [
     {
         "name": "limit",
@@ -40,6 +49,8 @@ def call_object(operation: Operation, schemas: Schemas) -> tuple[Json, dict[str,
     }
     if operation.body is not None:
         call["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas.body(operation)}}}
+    if operation.upload is not None:
+        call["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
     if operation.public:
         call["security"] = []
     return call, named
@@ -75,7 +86,19 @@ def _parameters(operation: Operation, schemas: Schemas) -> list[Json]:
 def _answers(operation: Operation, schemas: Schemas, *, has_etag: bool) -> Json:
     said = headers.answered_by(operation, has_etag=has_etag)
     success: Json = {"description": _SAID[operation.status], "headers": said}
+    if operation.result is Download:
+        return _file_answers(said)
     if operation.result is not None:
         success["content"] = {"application/json": {"schema": schemas.result(operation)}}
     unchanged = {"304": {"description": "What you hold is still right.", "headers": said}} if has_etag else {}
     return {str(operation.status): success, **unchanged}
+
+
+def _file_answers(said: Json) -> Json:
+    content = {kind: {"schema": {"type": "string", "contentMediaType": kind}} for kind in _KINDS}
+    return {
+        "200": {"description": "The file.", "headers": said, "content": content},
+        "206": {"description": "The part that Range asked for.", "headers": said, "content": content},
+        "304": {"description": "What you hold is still right.", "headers": said},
+        "307": {"description": "The file is at Location, for five minutes.", "headers": said},
+    }

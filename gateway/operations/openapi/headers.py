@@ -9,6 +9,7 @@ from core.limits import (
     REQUEST_ID_CHARS_MAX,
     TOKEN_CHARS_MAX,
 )
+from gateway.admission import LIMIT_HEADER, POLICY_HEADER
 from gateway.boundary import REQUEST_ID, TIMEOUT
 from gateway.geography.headers import REGION, ROUTE
 from gateway.operations.dispatch import CONSISTENCY_HEADER, IDEMPOTENCY_HEADER, TOKEN_HEADER
@@ -96,6 +97,17 @@ HEADERS: Final[dict[str, Json]] = {
         "description": "`true` when this is the stored answer of an earlier request with the same Idempotency-Key.",
         "schema": {"type": "string", "const": "true"},
     },
+    POLICY_HEADER: {
+        "description": "The limits this call counts against: `q` requests in `w` seconds, for each of them.",
+        "schema": {"type": "string"},
+        "example": '"user";q=600;w=60',
+    },
+    LIMIT_HEADER: {
+        "description": "For each limit, how many more requests it admits now (`r`), and in how many seconds (`t`) the "
+        "whole of it is there again. After a 429 wait for as long as Retry-After says.",
+        "schema": {"type": "string"},
+        "example": '"user";r=599;t=1',
+    },
     "ETag": {"description": "The answer's version.", "schema": {"type": "string"}, "example": _ETAG_EXAMPLE},
     "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}, "example": 1},
     "WWW-Authenticate": {
@@ -130,4 +142,5 @@ def answered(*names: str) -> Json:
 def answered_by(operation: Operation, *, has_etag: bool) -> Json:
     """The headers of an operation's successful answer."""
     replayed = [REPLAYED] if operation.method == "POST" and operation.intent is Intent.WRITE else []
-    return answered(REQUEST_ID, ROUTE, TOKEN_HEADER, *replayed, *(["ETag"] if has_etag else []))
+    limits = (POLICY_HEADER, LIMIT_HEADER)
+    return answered(REQUEST_ID, ROUTE, TOKEN_HEADER, *limits, *replayed, *(["ETag"] if has_etag else []))

@@ -69,6 +69,12 @@ SCHEMAS: Final[dict[str, Json]] = {
             fallback_since=_or_null({"type": "string", "format": "date-time"}),
             spooled=_WHOLE,
         ),
+        limits=_object(
+            "Rate limits: `shared` while they hold over all servers of the region; `since` when they do not.",
+            enabled=_YES_NO,
+            shared=_YES_NO,
+            since=_or_null({"type": "string", "format": "date-time"}),
+        ),
     ),
     "ShardHealth": _object(
         "One shard: its primary, its replicas and the lag of the slowest.",
@@ -110,6 +116,7 @@ _REGION_EXAMPLE: Final[Json] = {
         "fallback_since": None,
         "spooled": 0,
     },
+    "limits": {"enabled": True, "shared": True, "since": None},
 }
 _EXAMPLE: Final[Json] = {
     "success": True,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from gateway.boundary import REQUEST_ID
+from gateway.operations.downloads import Download
 from gateway.operations.openapi.headers import answered
 from gateway.operations.operation import Intent, Operation
 from gateway.problems import PROBLEM_JSON, STATUS
@@ -21,7 +22,8 @@ MEANING: Final[dict[str, str]] = {
     "write_lost": "A failover cut off what you had seen, or it cannot be proven that it did not. You are told once: go "
     "on with this answer's Consistency-Token, read again, and repeat what is missing.",
     "too_large": "The body is larger than is read here.",
-    "unsupported_media": "The body is not of a type that is read here: send application/json.",
+    "range_not_satisfiable": "The range begins after the end of the file; Content-Range says how long the file is.",
+    "unsupported_media": "The body is not of a type that is read here: send JSON, or a file as multipart/form-data.",
     "region_unavailable": "No region serves that country, or your home region is not served by this gateway.",
     "invalid": "The request can be read but some fields are wrong: errors names every one of them.",
     "rate_limited": "Too many requests. Wait for as long as Retry-After says.",
@@ -80,7 +82,8 @@ def codes_of(operation: Operation) -> list[str]:
     codes |= {"forbidden"} if operation.roles or changes else set()
     codes |= {"not_found"} if operation.path_parameters else {"region_unavailable"}
     codes |= {"conflict", "wrong_shard", "outcome_unknown"} if writes else set()
-    codes |= {"too_large", "unsupported_media"} if operation.body else set()
+    codes |= {"too_large", "unsupported_media"} if operation.body or operation.upload else set()
+    codes |= {"range_not_satisfiable"} if operation.result is Download else set()
     codes |= {"invalid"} if reads_fields or operation.method == "POST" else set()
     return ordered(codes)
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from gateway.operations.downloads import Download
 from gateway.operations.operation import Operation
 
 Json = dict[str, Any]
@@ -75,7 +76,7 @@ def _inputs(operation: Operation) -> Iterator[_Input]:
         yield (at, "query", ""), "validation", TypeAdapter(operation.query[1])
     if operation.body is not None:
         yield (at, "body", ""), "validation", TypeAdapter(operation.body[1])
-    if operation.result is not None:
+    if operation.result not in (None, Download):
         yield (at, "result", ""), "serialization", TypeAdapter(operation.result)
 
 

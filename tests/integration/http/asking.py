@@ -1,10 +1,12 @@
 """What the tests of the HTTP contract share: good bodies, new customers of a shard, and how a problem looks."""
 
+import io
 from collections.abc import Mapping
 from http.cookies import Morsel, SimpleCookie
 from typing import Any, cast
 from uuid import UUID
 
+from aiohttp import FormData
 from multidict import CIMultiDictProxy
 
 from core.ids import placement_of
@@ -55,9 +57,17 @@ async def new_person(client: Client, phones: Phones, shard: str, role: str = "cu
     raise AssertionError(f"of 40 new users none fell on {shard}")
 
 
+def photo(data: bytes = b"\x89PNG\r\n\x1a\n" + bytes(92), name: str = "part.png", field: str = "file") -> FormData:
+    """A form that sends one file."""
+    body = FormData(quote_fields=False)
+    body.add_field(field, io.BytesIO(data), filename=name, content_type="image/png")
+    return body
+
+
 async def made(client: Client, user: Person, path: str, body: Mapping[str, Any]) -> Json:
-    """A resource just created."""
-    answer = await client.call("POST", path, user=user, json=body)
+    """A resource just created; an upload is a small photo."""
+    sent: dict[str, Any] = {"data": photo()} if path == "/uploads" else {"json": body}
+    answer = await client.call("POST", path, user=user, **sent)
     assert answer.status == 201, answer
     return cast("Json", answer.json)
 

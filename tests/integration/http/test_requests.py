@@ -122,18 +122,15 @@ async def test_of_cancellations_side_by_side_one_wins(gateway: Client, system: S
     assert await events(system, shard_of(gateway, customer), id) == ["request.created", "request.cancelled"]
 
 
-async def test_images_are_ids_of_the_customers_own_placement(gateway: Client, customer: Person) -> None:
+async def test_images_that_are_not_uploads_of_ones_own_are_refused(gateway: Client, customer: Person) -> None:
     code, bucket = placement_of(UUID(customer.id))
-    own = [image_at(Placement(code, bucket))]
-    assert (await made(gateway, customer, "/requests", {**REQUEST, "images": own}))["images"] == own
-    foreign = [
+    images = [
+        image_at(Placement(code, bucket)),
         image_at(Placement(code, (bucket + 1) % 4096)),
         image_at(Placement(code % 2 + 1, bucket)),
         "01234567-0123-4123-8123-0123456789ab",
     ]
-    answer = await gateway.call("POST", "/requests", user=customer, json={**REQUEST, "images": own + foreign})
-    is_problem(answer, 422, "invalid", "images.1", "images.2", "images.3")
-    for wrong, field in ((own * 2, "images"), (foreign * 3, "images"), (["x"], "images.0")):
+    for wrong, field in (*(([id], "images") for id in images), (images[:1] * 2, "images"), (["x"], "images.0")):
         answer = await gateway.call("POST", "/requests", user=customer, json={**REQUEST, "images": wrong})
         is_problem(answer, 422, "invalid", field)
 

@@ -13,6 +13,7 @@ import pytest
 from core.breaker import Breaker, BreakerState
 from core.database.evidence import Evidence, NodeState, Roles
 from core.errors import NotFound
+from core.limiter import LimiterHealth
 from core.region import Region
 from core.sessions import Lifetimes, MemoryStore, StoreHealth
 from core.shard_map import ShardMap
@@ -33,6 +34,7 @@ from core.storage.local import LocalStore
 from core.storage.spool import Spool
 from core.storage.storage import Storage, StorageHealth
 from gateway import health
+from gateway.jwks import IssuerHealth
 from gateway.runtime import MapInForce, Runtime
 from gateway.settings import Settings
 
@@ -89,6 +91,17 @@ class Storages(Storage):
         return self.said
 
 
+class SaidLimits:
+    """Limiters whose health is what a test says, for every region but `sa` that they are shared."""
+
+    def __init__(self) -> None:
+        self.sa = LimiterHealth(True, None, configured=True)
+
+    def of(self, region: str) -> Any:
+        said = self.sa if region == "sa" else LimiterHealth(True, None, configured=True)
+        return SimpleNamespace(health=lambda: said)
+
+
 @dataclass
 class World:
     """Two regions that were all seen a moment ago, before a test breaks something."""
@@ -134,6 +147,8 @@ def world(tmp_path: Path) -> World:
         map=MapInForce(shard_map, cast("Any", None)),
         fleet=SimpleNamespace(regions={"qa": qa, "sa": sa}, epoch=3),
         migration_faults={},
+        admission=SimpleNamespace(policies=settings.policies, limiters=SaidLimits()),
+        issuer=None,
     )
     return World(qa, sa, cast("Runtime", runtime))
 
@@ -191,6 +206,16 @@ def replica_fails_statements(world: World) -> None:
     world.sa.shards[ShardName("sa-2")].nodes[REPLICA].breaker = Breaker(failures_max=1).failed(NOW)
 
 
+def limits_are_each_servers_own(world: World) -> None:
+    limiters = cast("SaidLimits", world.runtime.admission.limiters)
+    limiters.sa = LimiterHealth(False, datetime.now(UTC), configured=True)
+
+
+def issuer_is_down(world: World) -> None:
+    health = IssuerHealth(False, 2, datetime.now(UTC))
+    world.runtime.issuer = cast("Any", SimpleNamespace(health=lambda: health))
+
+
 def no_redis_configured(world: World) -> None:
     cast("Sessions", world.qa.sessions).said = StoreHealth("memory", True, "redis not configured", 0.0)
 
@@ -224,6 +249,8 @@ def nothing(world: World) -> None:
         (replica_fails_statements, "DEGRADED"),
         (primary_fails_statements, "DOWN"),
         (refuse_a_map, "DEGRADED"),
+        (limits_are_each_servers_own, "DEGRADED"),
+        (issuer_is_down, "DEGRADED"),
         (lag, "DEGRADED"),
         (lose_primary, "DOWN"),
         (two_primaries, "DOWN"),
@@ -296,3 +323,17 @@ def test_a_shard_whose_schema_is_behind_is_down_until_it_is_migrated(world: Worl
     world.runtime.migration_faults = {"qa-1": "another migration of shard qa-1 is running"}
     shard = health.region_health(world.qa, world.runtime)["shards"]["qa-1"]
     assert (shard["status"], shard["trouble"]) == ("DOWN", "another migration of shard qa-1 is running")
+
+
+def test_limits_that_are_not_shared_say_since_when_and_only_in_their_region(world: World) -> None:
+    limits_are_each_servers_own(world)
+    regions = health.overall(world.runtime)["regions"]
+    assert regions["qa"]["limits"] == {"enabled": True, "shared": True, "since": None}
+    assert (regions["sa"]["limits"]["shared"], bool(regions["sa"]["limits"]["since"])) == (False, True)
+
+
+def test_an_issuer_that_is_down_is_shown_with_the_keys_that_are_kept(world: World) -> None:
+    assert "issuer" not in health.overall(world.runtime)
+    issuer_is_down(world)
+    shown = health.overall(world.runtime)["issuer"]
+    assert (shown["connected"], shown["keys"], bool(shown["since"])) == (False, 2, True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from core.shard_map import Difference, differences
-from core.shard_map.change import MOVES_BUCKETS, OTHER_DATABASE, OTHER_ROWS, RENAMES_REGION, STRANDS_IDS
+from core.shard_map.change import MOVES_BUCKETS, OTHER_DATABASE, OTHER_ROWS, OTHER_STORE, RENAMES_REGION, STRANDS_IDS
 from tests.unit.shard_map.samples import ENVIRONMENT, GOOD, Edit, read, spoil
 
 OMAN = (
@@ -39,7 +39,6 @@ ALLOWED: dict[str, tuple[list[Edit], str]] = {
     "another prefix": ([("prefix: SA", "prefix: KSA")], "region sa: order prefix SA -> KSA"),
     "another time zone": ([("Asia/Riyadh", "Asia/Aden")], "region sa: time zone Asia/Riyadh -> Asia/Aden"),
     "no stand-in": ([("residency: [qa]", "residency: []")], "region sa: stand-in region qa removed"),
-    "another file store": ([("bucket: files", "bucket: more")], "region sa: file store S3 files -> S3 more"),
     "another Redis password": (
         [(":hidden@", ":other@")],
         "region sa: session store changed to another Redis URL: its users log in again if it is another server",
@@ -83,6 +82,11 @@ REFUSED: dict[str, tuple[list[Edit], str, str]] = {
         [(GOOD[GOOD.index("  sa:") :], "")],
         "region sa removed: its 4,096 buckets on sa-1, sa-2 would be out of reach",
         STRANDS_IDS,
+    ),
+    "another file store": (
+        [("bucket: files", "bucket: more")],
+        "region sa: file store S3 files -> S3 more",
+        OTHER_STORE,
     ),
     "a region renamed": ([("  sa:", "  ksa:")], "region sa renamed to ksa", RENAMES_REGION),
     "another database": (

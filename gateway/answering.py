@@ -1,0 +1,57 @@
+"""What every answer carries, whoever made it: cross-origin permission, limits, security headers. And the preflights."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.admission import tell
+from gateway.boundary import CONTEXT
+from gateway.cors import Cors
+from gateway.security_headers import add_missing, security_headers
+
+if TYPE_CHECKING:
+    from gateway.runtime import Runtime
+
+Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+_VARY: Final = "Vary"
+
+
+def finishing(runtime: "Runtime") -> Prepare:
+    """What is done just before an answer's headers go, of one that streams too. It overwrites nothing."""
+    cors = runtime.cors
+    always = security_headers(production=runtime.settings.is_production)
+
+    async def finish(request: web.Request, response: web.StreamResponse) -> None:
+        context = request.get(CONTEXT)
+        if context is not None:
+            tell(response, context)
+        if cors.enabled:
+            _permit(request, response, cors)
+        add_missing(response.headers, always)
+
+    return finish
+
+
+def preflights(runtime: "Runtime") -> Middleware:
+    """Answer a listed origin's preflight without touching anything else; the rest goes on to what it is for."""
+    cors = runtime.cors
+
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method == "OPTIONS" and (headers := cors.preflight(request.headers)) is not None:
+            request[CONTEXT].operation = "preflight"
+            return web.Response(status=204, headers=headers)
+        return await handler(request)
+
+    return around
+
+
+def _permit(request: web.Request, response: web.StreamResponse, cors: Cors) -> None:
+    found = cors.answer(request.headers.get("Origin"))
+    vary = found.pop(_VARY, None)
+    add_missing(response.headers, found)
+    said = response.headers.get(_VARY)
+    if vary is not None and (said is None or vary.lower() not in said.lower().replace(" ", "").split(",")):
+        response.headers[_VARY] = vary if said is None else f"{said}, {vary}"
