@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := tests/node/node_modules/.ready
 
-.PHONY: help run test check bench clean lock format
+.PHONY: help run test check soak bench clean lock format
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ check: $(READY) ## format, lint, types, SQL, containers
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.shards.yml
 	@$(BIN)/meridian map check shard_map.yaml
+
+soak: $(READY) $(NODE_READY) ## three minutes of mixed traffic and random faults; every acknowledged write is looked for at the end
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: $(READY) ## measure what the guard costs a write (figures are printed, nothing is asserted)
 	@$(BIN)/python -m bench.guard $(ARGS)

@@ -61,6 +61,7 @@ VERIFIED_TOKENS_MAX: Final = 10_000
 FILE_BYTES_MAX: Final = 10 * 1024 * 1024
 FILE_CHUNK_BYTES: Final = 64 * 1024
 UPLOAD_DEADLINE_S: Final = 120.0  # 10 MiB at 0.7 Mbit/s, a poor mobile connection
+DOWNLOAD_STALL_S: Final = 10.0  # a reader who takes nothing for so long is gone
 UPLOADS_AT_ONCE_MAX: Final = 100  # in a process; each holds a few chunks and a file of the spool
 STORE_CONNECT_S: Final = 1.0
 STORE_STALL_S: Final = 3.0  # without a byte either way, a store is taken for dead
@@ -106,6 +107,7 @@ assert PROBE_INTERVAL_S + PROBE_TIMEOUT_S < EVIDENCE_AGE_MAX_S
 assert POSITION_SAMPLES_MAX * LAG_SAMPLE_S * 1000 > LAG_MAX_MS
 assert LOCK_WAIT_MS / 1000 < REQUEST_DEADLINE_S < DRAIN_S
 assert STORE_CONNECT_S < STORE_STALL_S < UPLOAD_DEADLINE_S < FILE_GRACE_S < FILE_UNUSED_LIFETIME_S
+assert STORE_STALL_S < DOWNLOAD_STALL_S < UPLOAD_DEADLINE_S
 assert STORE_STALL_S + FILE_BYTES_MAX / STORE_BYTES_PER_S_MIN < REQUEST_DEADLINE_S
 assert STORE_PROBE_INTERVAL_S + STORE_PROBE_TIMEOUT_S < EVIDENCE_AGE_MAX_S
 assert UPLOADS_AT_ONCE_MAX * FILE_BYTES_MAX < 2**31

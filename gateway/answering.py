@@ -19,7 +19,7 @@ _VARY: Final = "Vary"
 
 
 def finishing(runtime: "Runtime") -> Prepare:
-    """What is done just before an answer's headers go, of one that streams too. It overwrites nothing."""
+    """What is done just before an answer's headers go, also of one that streams. Only aiohttp's name is overwritten."""
     cors = runtime.cors
     always = security_headers(production=runtime.settings.is_production)
 
@@ -29,6 +29,7 @@ def finishing(runtime: "Runtime") -> Prepare:
             tell(response, context)
         if cors.enabled:
             _permit(request, response, cors)
+        response.headers["Server"] = always["Server"]  # aiohttp has filled in its own and Python's versions by now
         add_missing(response.headers, always)
 
     return finish

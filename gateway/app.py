@@ -133,7 +133,9 @@ def _assemble(
     if settings.jwt_secret is None:
         _log.warning("JWT_SECRET is not set: tokens are signed with a secret that ends with this process")
     jwt_keys = secrets_of(settings.jwt_secret, settings.jwt_secret_previous, fallback=made_up)
-    session_keys = secrets_of(settings.session_secret, settings.session_secret_previous, fallback=jwt_keys[0].decode())
+    session_keys = jwt_keys
+    if settings.session_secret:
+        session_keys = secrets_of(settings.session_secret, settings.session_secret_previous, fallback=made_up)
     credentials = Credentials(
         jwt_keys,
         now=now,

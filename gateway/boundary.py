@@ -76,7 +76,8 @@ def boundary(runtime: "Runtime") -> Middleware:
             response = await _answer(request, handler, context, runtime)
         finally:
             runtime.metrics.in_flight.dec()
-        if runtime.draining and not response.prepared:
+        refused_early = not request.content.is_eof()  # what else is sent of the body would be read for nothing
+        if (runtime.draining or refused_early) and not response.prepared:
             response.force_close()
         _account(request, response, context, runtime)
         return response
@@ -146,7 +147,9 @@ def _of_http(exc: web.HTTPException, request: web.Request) -> MeridianError:
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:
     """Put on every answer what the request has learnt, just before its headers go: also of one that streams."""
-    context = request[CONTEXT]
+    context = request.get(CONTEXT)
+    if context is None:
+        return  # refused before it came in: an Expect that nobody understands
     response.headers[REQUEST_ID] = context.request_id
     route = route_of(context)
     if route is not None:

@@ -25,6 +25,7 @@ from gateway.unreadable import Runner
 
 _KEEPALIVE_S: Final = 75.0
 _BACKLOG: Final = 1024
+_UNREAD_BODY_S: Final = 2.0  # so long the rest of a refused body is thrown away, that its sender sees the answer
 _LINGER_S: Final = 0.25
 _log = structlog.get_logger("server")
 
@@ -87,6 +88,7 @@ def _runner(
         access_log=None,
         handle_signals=False,
         keepalive_timeout=_KEEPALIVE_S,
+        lingering_time=_UNREAD_BODY_S,
         shutdown_timeout=shutdown_timeout_s,
         handler_cancellation=False,
     )

@@ -160,9 +160,11 @@ class Files:
     async def _resolve(self, id: UUID) -> None:
         found = await self._region.read_now(placement_of(id).bucket, rows.whatever(id))
         if not found:
+            self._storage.spool.unclaimed.add(id)
             if await self._storage.spool.is_old(id):
                 await self._storage.spool.remove(id)
         elif found[0].state == "spooled":
+            self._storage.spool.unclaimed.discard(id)
             await self.settle(found[0])
         else:
             await self._storage.spool.remove(id)

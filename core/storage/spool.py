@@ -40,7 +40,8 @@ class SpoolFigures:
 class Spool:
     """The spool of one region in `folder`. Disk calls run in threads; only names are removed in the loop.
 
-    `figures` is what the last `look` saw.
+    `figures` is what the last `look` saw, without the files that are `unclaimed`: those that no row was found for, as
+    after an upload of unknown outcome. They wait for nothing, and go when they are old.
     """
 
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:
@@ -51,6 +52,7 @@ class Spool:
         self._receiving = 0
         self.name = ""
         self.figures = SpoolFigures()
+        self.unclaimed: set[UUID] = set()
 
     async def open(self) -> None:
         """Make the folders and learn the spool's name. Raises StorageUnavailable when the disk refuses."""
@@ -97,8 +99,10 @@ class Spool:
         with _disk():
             found = await asyncio.to_thread(lambda: sorted(_files(self._waiting)))
             has_room = await asyncio.to_thread(has_room_at, self._waiting)
-        oldest_s = max(0.0, self._now() - found[0][0]) if found else 0.0
-        self.figures = SpoolFigures(len(found), sum(size for _, size, _ in found), oldest_s, has_room)
+        self.unclaimed &= {id for _, _, id in found}
+        waiting = [(since, size) for since, size, id in found if id not in self.unclaimed]
+        oldest_s = max(0.0, self._now() - waiting[0][0]) if waiting else 0.0
+        self.figures = SpoolFigures(len(waiting), sum(size for _, size in waiting), oldest_s, has_room)
         return [id for _, _, id in found]
 
     async def is_old(self, id: UUID) -> bool:

@@ -1,5 +1,6 @@
 """Answering with a file: conditions, ranges, safe headers, and never a broken answer that looks whole (RFC 9110)."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from core.errors import RangeNotSatisfiable
+from core.limits import DOWNLOAD_STALL_S
 from core.storage.files import Files
 from core.storage.rows import StoredFile
 from core.storage.store import StoreUnreachable
@@ -86,11 +88,12 @@ async def _stream(
         try:
             await response.prepare(request)
             async for chunk in chunks:
-                await response.write(chunk)
+                async with asyncio.timeout(DOWNLOAD_STALL_S):
+                    await response.write(chunk)
                 left -= len(chunk)
         except StoreUnreachable as exc:
             _log.warning("download broke off", file=str(download.file.id), reason=str(exc))
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             _log.debug("reader went away", file=str(download.file.id))
         finally:
             if left and request.transport is not None:

@@ -15,7 +15,8 @@ from core.limits import FILE_BYTES_MAX, FILE_CHUNK_BYTES
 
 FIELD: Final = "file"
 NAME_CHARS_MAX: Final = 120
-BODY_BYTES_MAX: Final = FILE_BYTES_MAX + 64 * 1024  # a body has boundaries and headers beside the file
+_FRAME_BYTES_MAX: Final = 64 * 1024  # boundaries and headers: what a body has before the file, and again around it
+_BODY_BYTES_MAX: Final = FILE_BYTES_MAX + _FRAME_BYTES_MAX
 _JOINERS: Final = "\u200c\u200d"  # Persian words and emoji are spelt with them
 _UNSHOWN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 # What aiohttp raises for a body that is not what it should be; RuntimeError for a `_charset_` field that is none.
@@ -45,15 +46,17 @@ async def open_upload(request: web.Request) -> Upload:
     """The file that a request sends. Raises UnsupportedMedia, TooLarge, Malformed, or Invalid naming the field."""
     if request.content_type != "multipart/form-data":
         raise UnsupportedMedia(f"send the file as multipart/form-data, in the field `{FIELD}`")
-    if (request.content_length or 0) > BODY_BYTES_MAX:
+    if (request.content_length or 0) > _BODY_BYTES_MAX:
         raise _too_large()
     try:
-        reader = MultipartReader(request.headers, cast("StreamReader", _Bounded(request.content)))
+        body = _Bounded(request.content, _FRAME_BYTES_MAX)
+        reader = MultipartReader(request.headers, cast("StreamReader", body))
         part = await reader.next()
     except _BROKEN as exc:
         raise Malformed("the body is not well-formed multipart/form-data") from exc
     if not isinstance(part, BodyPartReader) or part.name != FIELD:
         raise Invalid([FieldError(FIELD, f"is missing: send one file, in the field `{FIELD}`")])
+    body.allow(_BODY_BYTES_MAX)
     return Upload(clean_name(part.filename), _chunks(reader, part))
 
 
@@ -68,14 +71,19 @@ def clean_name(name: str | None) -> str | None:
 
 
 class _Bounded:
-    """A body of BODY_BYTES_MAX at most, as far as MultipartReader reads one. Reading more raises TooLarge.
+    """A body as far as MultipartReader reads one; reading more than is allowed raises TooLarge.
 
-    Content-Length proves nothing: a body can come in chunks, or compressed, and have any amount before the file.
+    Content-Length proves nothing: a body can come in chunks, or compressed. And what stands before the file is read
+    line by line, so megabytes of it would keep the loop busy for seconds.
     """
 
-    def __init__(self, content: StreamReader) -> None:
+    def __init__(self, content: StreamReader, bytes_max: int) -> None:
         self._content = content
-        self._left = BODY_BYTES_MAX
+        self._left = bytes_max
+
+    def allow(self, bytes_max: int) -> None:
+        """Allow so many bytes from now on."""
+        self._left = bytes_max
 
     async def read(self, size: int = -1) -> bytes:
         return self._counted(await self._content.read(size))

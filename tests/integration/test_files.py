@@ -229,6 +229,7 @@ async def test_a_crash_between_any_two_steps_loses_nothing_and_leaves_nothing(
         if step == "after receive":
             assert found is None
             assert storage.spool.holds(id), "its row may be under way"
+            assert storage.health().spooled == 0, "but nobody waits for it"
             storage.spool._now = lambda: 1e10
             await files.drain()
         else:

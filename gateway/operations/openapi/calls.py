@@ -96,9 +96,12 @@ def _answers(operation: Operation, schemas: Schemas, *, has_etag: bool) -> Json:
 
 def _file_answers(said: Json) -> Json:
     content = {kind: {"schema": {"type": "string", "contentMediaType": kind}} for kind in _KINDS}
+    whole = said | headers.answered("Last-Modified", "Accept-Ranges", "Content-Disposition")
+    part = whole | headers.answered("Content-Range")
+    elsewhere = {name: header for name, header in said.items() if name != "ETag"} | headers.answered("Location")
     return {
-        "200": {"description": "The file.", "headers": said, "content": content},
-        "206": {"description": "The part that Range asked for.", "headers": said, "content": content},
+        "200": {"description": "The file.", "headers": whole, "content": content},
+        "206": {"description": "The part that Range asked for.", "headers": part, "content": content},
         "304": {"description": "What you hold is still right.", "headers": said},
-        "307": {"description": "The file is at Location, for five minutes.", "headers": said},
+        "307": {"description": "The file is at Location, for five minutes.", "headers": elsewhere},
     }

@@ -13,6 +13,7 @@ from gateway.admission import LIMIT_HEADER, POLICY_HEADER
 from gateway.boundary import REQUEST_ID, TIMEOUT
 from gateway.geography.headers import REGION, ROUTE
 from gateway.operations.dispatch import CONSISTENCY_HEADER, IDEMPOTENCY_HEADER, TOKEN_HEADER
+from gateway.operations.downloads import Download
 from gateway.operations.operation import Intent, Operation
 
 Json = dict[str, Any]
@@ -20,7 +21,11 @@ Json = dict[str, Any]
 _ID_EXAMPLE: Final = "5d0c6f3ae6a14c0f9e2b7c1d8a4f9b10"
 _TOKEN_EXAMPLE: Final = "AQEBAAAAAAZyNwAB.q3V1c2Vh"  # noqa: S105
 _ETAG_EXAMPLE: Final = '"6d1c0b8e52aa90f35f1e7c44"'
+_DATE_EXAMPLE: Final = "Mon, 23 Nov 2026 10:00:00 GMT"
 IF_NONE_MATCH: Final = "If-None-Match"
+IF_MODIFIED_SINCE: Final = "If-Modified-Since"
+RANGE: Final = "Range"
+IF_RANGE: Final = "If-Range"
 REPLAYED: Final = "Idempotent-Replayed"
 
 
@@ -72,6 +77,24 @@ PARAMETERS: Final[dict[str, Json]] = {
             "0b1f6a0e-6d0e-4f57-9a52-0f4a3c1f6f2d",
         ),
         _parameter(IF_NONE_MATCH, "The ETag you hold; if it is right still: 304.", {"type": "string"}, _ETAG_EXAMPLE),
+        _parameter(
+            IF_MODIFIED_SINCE,
+            "The Last-Modified you hold, if you hold no ETag; if it is right still: 304.",
+            {"type": "string"},
+            _DATE_EXAMPLE,
+        ),
+        _parameter(
+            RANGE,
+            "The part you want, as first and last byte: 206. Several parts at once are answered by the whole file.",
+            {"type": "string"},
+            "bytes=0-65535",
+        ),
+        _parameter(
+            IF_RANGE,
+            "The ETag or Last-Modified of what you hold: the part is sent if that is right still, else the whole file.",
+            {"type": "string"},
+            _ETAG_EXAMPLE,
+        ),
     )
 }
 """Request headers, by name."""
@@ -109,6 +132,23 @@ HEADERS: Final[dict[str, Json]] = {
         "example": '"user";r=599;t=1',
     },
     "ETag": {"description": "The answer's version.", "schema": {"type": "string"}, "example": _ETAG_EXAMPLE},
+    "Last-Modified": {
+        "description": "When the file was sent.",
+        "schema": {"type": "string"},
+        "example": _DATE_EXAMPLE,
+    },
+    "Accept-Ranges": {"description": "Parts can be asked for.", "schema": {"type": "string", "const": "bytes"}},
+    "Content-Disposition": {
+        "description": "`inline` for an image, `attachment` for a PDF, and the file's name.",
+        "schema": {"type": "string"},
+        "example": "inline; filename=\"mirror.png\"; filename*=UTF-8''mirror.png",
+    },
+    "Content-Range": {
+        "description": "Which bytes these are, and of how many; `bytes */1000` when the part asked for is beyond them.",
+        "schema": {"type": "string"},
+        "example": "bytes 0-65535/1048576",
+    },
+    "Location": {"description": "Where the file is.", "schema": {"type": "string", "format": "uri"}},
     "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}, "example": 1},
     "WWW-Authenticate": {
         "description": "How to log in.",
@@ -126,6 +166,8 @@ def parameters_of(operation: Operation, *, has_etag: bool) -> list[Json]:
         names.append(IDEMPOTENCY_HEADER)
     if has_etag:
         names.append(IF_NONE_MATCH)
+    if operation.result is Download:
+        names += [IF_MODIFIED_SINCE, RANGE, IF_RANGE]
     return [ref_to(name) for name in names]
 
 

@@ -110,9 +110,10 @@ def responses(codes: list[str]) -> tuple[Json, dict[str, Json]]:
 def _response(status: int, codes: list[str]) -> Json:
     retry = ["Retry-After"] if status in _RETRY_LATER else []
     log_in = ["WWW-Authenticate"] if status == 401 else []
+    size = ["Content-Range"] if status == 416 else []
     return {
         "description": "; ".join(f"{STATUS[code][1]} (`{code}`)" for code in codes),
-        "headers": answered(REQUEST_ID, *retry, *log_in),
+        "headers": answered(REQUEST_ID, *retry, *log_in, *size),
         "content": {
             PROBLEM_JSON: {
                 "schema": {"$ref": "#/components/schemas/Problem"},

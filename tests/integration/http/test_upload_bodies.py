@@ -101,12 +101,18 @@ async def test_a_body_that_is_refused_early_closes_the_connection(gateway: Clien
     assert "Connection: close" in head
 
 
-async def test_a_body_that_goes_on_and_on_before_its_file_is_too_large(gateway: Client, person: Person) -> None:
-    line = b"nothing yet\r\n" * 1000
-    preamble = b"%x\r\n%s\r\n" % (len(line), line)
-    endless = preamble * (2 * FILE_BYTES_MAX // len(preamble))
-    status, _, answer = await exchange(gateway, person, endless, "Transfer-Encoding: chunked", length=0)
+@pytest.mark.parametrize("begin", [b"", PART], ids=["before its file", "in its file"])
+@pytest.mark.parametrize("line", [b"\r\n" * 10_000, b"nothing yet\r\n" * 2000])
+async def test_a_body_that_goes_on_and_on_is_too_large(
+    gateway: Client, person: Person, begin: bytes, line: bytes
+) -> None:
+    chunks = [begin, *[line] * (2 * FILE_BYTES_MAX // len(line))]
+    endless = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk)
+    headers = ("Transfer-Encoding: chunked", "X-Request-Timeout: 10")
+    status, head, answer = await exchange(gateway, person, endless, *headers, length=0)
     assert (status, answer["code"]) == (413, "too_large")
+    assert "Connection: close" in head
+    assert spooled(gateway, person) == []
 
 
 async def test_a_body_shorter_than_it_says_is_waited_for_until_the_deadline(gateway: Client, person: Person) -> None:
@@ -148,6 +154,31 @@ async def test_a_reader_who_goes_away_is_no_fault_of_ours(gateway: Client, perso
     assert faults._value.get() == before
 
 
+async def test_a_reader_who_takes_nothing_is_cut_long_before_the_deadline(
+    gateway: Client, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a few of them would hold all connections to the store."""
+    assert gateway.runtime is not None
+    monkeypatch.setattr("gateway.operations.downloads.DOWNLOAD_STALL_S", 0.3)
+    made = await upload(gateway, person, DATA.ljust(FILE_BYTES_MAX, b"x"))
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.runtime.settings.port, limit=1000)
+    writer.write(
+        f"GET /api/v1/uploads/{made['id']} HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {person.access_token}\r\n\r\n".encode()
+    )
+    in_flight = gateway.runtime.metrics.in_flight
+
+    async def begun() -> bool:
+        return bool(in_flight._value.get() > 0)
+
+    async def ended() -> bool:
+        return bool(in_flight._value.get() == 0)
+
+    await until(begun)
+    await until(ended, what="the reader is given up")
+    writer.close()
+
+
 @pytest.mark.parametrize(
     "second", [Conflict("the first holds a lock that the second waits for"), DeadlineExceeded("cancelled")], ids=repr
 )
@@ -179,6 +210,12 @@ async def test_a_file_whose_row_may_still_come_is_not_thrown_away(
     await asyncio.gather(*(each for each in tries if each is not None))
     again = await send(gateway, person, DATA, headers=key)
     assert (again.status, again.headers.get("Idempotent-Replayed")) == (201, "true")
+    assert (await get(gateway, person, again.json["id"])).body == DATA
+
+    async def drained() -> bool:
+        return not spooled(gateway, person)
+
+    await until(drained, what="the file goes where every file goes")
     assert (await get(gateway, person, again.json["id"])).body == DATA
 
 

@@ -11,7 +11,18 @@ import pytest
 from aiohttp import ClientError, MultipartWriter
 
 from core.limits import FILE_BYTES_MAX
-from tests.integration.http.asking import REQUEST, Json, is_problem, made, new_person, photo, region_of
+from tests.integration.http.asking import (
+    REQUEST,
+    Json,
+    is_problem,
+    log_in,
+    made,
+    new_person,
+    person_of,
+    photo,
+    region_of,
+)
+from tests.servers.s3 import S3Server
 from tests.system import Answer, Client, Person, Phones, System, until
 
 PNG, JPEG, PDF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"%PDF-1.7"
@@ -305,3 +316,65 @@ async def test_a_store_that_breaks_off_never_looks_like_a_whole_file(
     stored.write_bytes(stored.read_bytes()[:300_000])
     with pytest.raises(ClientError):
         await get(gateway, customer, made["id"])
+
+
+async def test_staff_see_what_customers_have_sent_and_do_not_delete_it(
+    gateway: Client, phones: Phones, customer: Person, system: System
+) -> None:
+    made = await upload(gateway, customer)
+    hired = await new_person(gateway, phones, "sa-1", role="garage")
+    async with system.sql("sa-1") as sql:
+        await sql.execute("UPDATE marketplace.account SET role = 'staff' WHERE id = $1", UUID(hired.id))
+    staff = person_of(await log_in(gateway, hired.phone))
+    assert (await get(gateway, staff, made["id"])).body == DATA
+    is_problem(await gateway.call("DELETE", f"/uploads/{made['id']}", user=staff), 404, "not_found")
+
+
+async def test_of_taking_a_file_and_deleting_it_one_wins(gateway: Client, customer: Person) -> None:
+    for _ in range(5):
+        id = (await upload(gateway, customer))["id"]
+        body = {**REQUEST, "images": [id]}
+        taken, deleted = await asyncio.gather(
+            gateway.call("POST", "/requests", user=customer, json=body),
+            gateway.call("DELETE", f"/uploads/{id}", user=customer),
+        )
+        assert (taken.status, deleted.status) in ((201, 409), (422, 204))
+        assert (await get(gateway, customer, id)).status == (200 if taken.status == 201 else 404)
+
+
+async def test_of_many_requests_that_take_one_file_one_gets_it(gateway: Client, customer: Person) -> None:
+    ids = [(await upload(gateway, customer))["id"] for _ in range(3)]
+    bodies = [{**REQUEST, "images": ids if n % 2 else ids[::-1]} for n in range(6)]
+    answers = await asyncio.gather(*(gateway.call("POST", "/requests", user=customer, json=body) for body in bodies))
+    assert sorted(answer.status for answer in answers)[0] == 201
+    for refused in [answer for answer in answers if answer.status != 201]:
+        assert refused.json["code"] in ("invalid", "conflict"), refused
+    assert len([answer for answer in answers if answer.status == 201]) == 1
+
+
+async def test_where_the_store_is_open_to_clients_they_are_sent_there(
+    system: System, gateway: Client, customer: Person, tmp_path: Path
+) -> None:
+    async with (
+        S3Server(tmp_path / "s3") as s3,
+        system.gateway(None, UPLOAD_FOLDER=str(tmp_path / "uploads"), **s3.variables) as client,
+    ):
+        made = await upload(client, customer, DATA, "left mirror.png")
+        path = f"/uploads/{made['id']}"
+        moved = await client.call("GET", path, user=customer, allow_redirects=False)
+        assert (moved.status, moved.headers["Cache-Control"], moved.body) == (307, "no-store", b"")
+        assert moved.headers["Location"].startswith(s3.endpoint)
+        async with client.session.get(moved.headers["Location"]) as found:
+            assert (found.status, await found.read(), found.content_type) == (200, DATA, "image/png")
+        head = await client.call("HEAD", path, user=customer)
+        assert (head.status, head.headers["Content-Length"]) == (200, str(len(DATA)))
+        held = await get(client, customer, made["id"], If_None_Match=head.headers["ETag"])
+        assert held.status == 304
+
+        await s3.kill()
+
+        async def answered_here() -> bool:
+            return (await client.call("GET", path, user=customer, allow_redirects=False)).status == 503
+
+        await until(answered_here, what="nobody is sent to a store that is down")
+        assert (await send(client, customer, DATA)).status == 201

@@ -184,3 +184,37 @@ def test_the_example_names_every_variable_of_the_guide_and_every_one_of_ours() -
 def test_the_example_as_it_stands_changes_nothing() -> None:
     values = {name: value for name, value in dotenv_values(EXAMPLE).items() if value}
     assert Settings.from_environment(values) == Settings.from_environment({})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"RATE_LIMIT_USER": "600 a minute"}, "as in 600/60s"),
+        ({"RATE_LIMIT_ADDRESS": "0/60s"}, "between 1 and"),
+        ({"RATE_LIMIT_CREDENTIALS": "5/0s"}, "over 1 to"),
+        ({"RATE_LIMITS": "sometimes"}, "valid boolean"),
+        ({"CORS_ORIGINS": "app.example"}, "'app.example' is no origin"),
+        ({"JWT_PRIVATE_KEY": "a-secret"}, "PEM"),
+        ({"JWT_PRIVATE_KEY_FILE": "/no/such/file"}, "cannot be read"),
+        ({"JWT_PUBLIC_KEYS": "a-secret"}, "public keys in PEM"),
+        ({"JWT_JWKS_URL": "https://login.example/jwks", "JWT_ISSUER": "x"}, None),
+    ],
+)
+def test_settings_of_access_that_cannot_be_meant_are_named(values: dict[str, str], said: str | None) -> None:
+    faults = faults_of(**values)
+    assert set(faults) == ({"JWT_AUDIENCE"} if said is None else set(values))
+    assert all((said or "") in message and "a-secret" not in message for message in faults.values())
+
+
+def test_in_production_origins_are_named_and_keys_are_fetched_by_https() -> None:
+    secrets = {"NODE_ENV": "production", "JWT_SECRET": LONG, "SESSION_SECRET": LONG}
+    issuer = {"JWT_JWKS_URL": "http://login.example/jwks", "JWT_ISSUER": "x", "JWT_AUDIENCE": "y"}
+    assert set(faults_of(**secrets, **issuer, CORS_ORIGINS="*")) == {"JWT_JWKS_URL", "CORS_ORIGINS"}
+    assert Settings.from_environment({**issuer, "CORS_ORIGINS": "*"}).issuer is not None
+
+
+def test_limits_are_on_with_defaults_until_they_are_switched_off() -> None:
+    policies = Settings.from_environment({}).policies
+    assert policies is not None
+    assert (policies.user.count, policies.address.count, policies.credentials.count) == (600, 1200, 20)
+    assert Settings.from_environment({"RATE_LIMITS": "off"}).policies is None

@@ -1,0 +1,17 @@
+"""Half a minute of the soak, always with the same faults; `make soak` is longer and different every time."""
+
+import pytest
+
+from tests.soak.report import text
+from tests.soak.run import soak
+
+SECONDS, SEED = 30.0, 2026
+
+
+@pytest.mark.timeout(300)
+async def test_no_acknowledged_write_is_lost_or_doubled_whatever_fails() -> None:
+    summary = await soak(SECONDS, SEED)
+    print(text(summary))
+    assert summary["violations"] == []
+    assert summary["acknowledged_writes"] > 200
+    assert len(summary["faults"]) >= 3
