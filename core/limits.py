@@ -82,7 +82,7 @@ FILE_GRACE_S: Final = 900.0  # between a file's deletion and its purge: longer t
 FILE_SWEEP_ROWS: Final = 100
 
 LIMITER_KEYS_MAX: Final = 50_000
-LIMITER_EXCHANGE_KEYS_MAX: Final = 500  # one script; Redis serves nobody else meanwhile: about a millisecond
+LIMITER_EXCHANGE_KEYS_MAX: Final = 200  # one script: Redis serves nobody else meanwhile, and this loop packs it
 LIMITER_EXCHANGE_INTERVAL_S: Final = 0.01
 LIMITER_STORE_TIMEOUT_S: Final = 0.2
 LIMIT_COUNT_MAX: Final = 1_000_000

@@ -1,7 +1,7 @@
 """What every answer carries, whoever made it: cross-origin permission, limits, security headers. And the preflights."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -11,17 +11,13 @@ from gateway.boundary import CONTEXT
 from gateway.cors import Cors
 from gateway.security_headers import add_missing, security_headers
 
-if TYPE_CHECKING:
-    from gateway.runtime import Runtime
-
 Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 _VARY: Final = "Vary"
 
 
-def finishing(runtime: "Runtime") -> Prepare:
+def finishing(cors: Cors, *, production: bool) -> Prepare:
     """What is done just before an answer's headers go, also of one that streams. Only aiohttp's name is overwritten."""
-    cors = runtime.cors
-    always = security_headers(production=runtime.settings.is_production)
+    always = security_headers(production=production)
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         context = request.get(CONTEXT)
@@ -35,9 +31,8 @@ def finishing(runtime: "Runtime") -> Prepare:
     return finish
 
 
-def preflights(runtime: "Runtime") -> Middleware:
+def preflights(cors: Cors) -> Middleware:
     """Answer a listed origin's preflight without touching anything else; the rest goes on to what it is for."""
-    cors = runtime.cors
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:

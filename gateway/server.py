@@ -18,6 +18,7 @@ from aiohttp import web
 from core.limits import REQUEST_BODY_BYTES_MAX
 from gateway.answering import finishing, preflights
 from gateway.boundary import boundary, sign
+from gateway.cors import Cors
 from gateway.routes import add_admin, add_public
 from gateway.runtime import Runtime
 from gateway.security_headers import security_headers
@@ -38,8 +39,8 @@ class PortTaken(Exception):
 async def listening(runtime: Runtime) -> AsyncIterator[None]:
     """Both listeners, open for the length of the block; the public one is drained first when it ends."""
     settings = runtime.settings
-    admin = _runner(runtime, add_admin, shutdown_timeout_s=1.0)
-    public = _runner(runtime, add_public, shutdown_timeout_s=settings.drain_s)
+    admin = _runner(runtime, add_admin, Cors(), shutdown_timeout_s=1.0)
+    public = _runner(runtime, add_public, runtime.cors, shutdown_timeout_s=settings.drain_s)
     try:
         await admin.setup()
         await public.setup()
@@ -76,15 +77,16 @@ async def until_told_to_stop(runtime: Runtime) -> None:
 
 
 def _runner(
-    runtime: Runtime, add_routes: Callable[[web.Application, Runtime], None], *, shutdown_timeout_s: float
+    runtime: Runtime, add_routes: Callable[[web.Application, Runtime], None], cors: Cors, *, shutdown_timeout_s: float
 ) -> web.AppRunner:
-    middlewares = [boundary(runtime), preflights(runtime)]
+    production = runtime.settings.is_production
+    middlewares = [boundary(runtime), preflights(cors)]
     app = web.Application(middlewares=middlewares, client_max_size=REQUEST_BODY_BYTES_MAX)
-    app.on_response_prepare.extend([sign, finishing(runtime)])
+    app.on_response_prepare.extend([sign, finishing(cors, production=production)])
     add_routes(app, runtime)
     return Runner(
         app,
-        always=security_headers(production=runtime.settings.is_production),
+        always=security_headers(production=production),
         access_log=None,
         handle_signals=False,
         keepalive_timeout=_KEEPALIVE_S,

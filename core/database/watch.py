@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 import asyncpg
+import structlog
 
 from core.database.connect import Conn, arguments
 from core.database.evidence import Evidence, NodeState
@@ -36,6 +37,7 @@ FROM (SELECT pg_is_in_recovery() AS recovering) AS role
 _HISTORY_SQL = "SELECT pg_read_file('pg_wal/' || lpad(upper(to_hex($1::int)), 8, '0') || '.history', 0, 65536, true)"
 
 BUCKETS_CHANNEL = "meridian_buckets"
+_log = structlog.get_logger(__name__)
 
 
 class Watch:
@@ -73,10 +75,14 @@ class Watch:
         self._lineage: Lineage | None = None
 
     async def run(self) -> None:
-        """Observe until cancelled; never raises for a failing node."""
+        """Observe until cancelled; never raises, whatever a node or a driver does."""
         try:
             while True:
-                await self._observe_once()
+                try:
+                    await self._observe_once()
+                except Exception as exc:  # noqa: BLE001 - the monitor of this task: without it the node would stay lost
+                    _log.error("watch failed", node=str(self.at), reason=repr(exc), exc_info=exc)
+                    self.failed(type(exc).__name__)
                 await self._rest()
         finally:
             self._drop()

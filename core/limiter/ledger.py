@@ -93,6 +93,8 @@ class Ledger:
     def merge(self, key: str, remaining_us: int, asked_at: int) -> None:
         """The others' TAT of `key` runs `remaining_us` ahead of the clock, as of `asked_at`. A TAT never moves back."""
         entry = self._entries.get(key)
+        if entry is not None and entry.cap_us:
+            remaining_us = min(remaining_us, entry.cap_us)
         if entry is not None and remaining_us > 0:
             entry.tat = max(entry.tat, asked_at + remaining_us + entry.untold_us)
 

@@ -22,7 +22,8 @@ _PROBE: Final = Owed("probe", 1_000, 1_000)  # it writes, so that a full or read
 _FAILURES = (RedisError, OSError, TimeoutError, RuntimeError, UnicodeError)
 
 # KEYS: limits; ARGV: for each its cost and its cap. Returns for each how far its TAT runs ahead of this server's clock.
-# All in microseconds, below 2^53, so that Lua's doubles are exact. A cost of 0 writes nothing.
+# All in microseconds, below 2^53, so that Lua's doubles are exact. A cost of 0 writes nothing. The cap bounds what a
+# clock that was set back, or a limit that was wider until now, could cost anybody.
 EXCHANGE: Final = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -32,10 +33,8 @@ for i, key in ipairs(KEYS) do
   local cost, cap = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
   if tat < now then tat = now end
   if cost > 0 then
-    tat = math.max(tat, math.min(tat + cost, now + cap))
-    if tat > now then
-      redis.call('SET', key, string.format('%.0f', tat), 'PX', string.format('%d', math.ceil((tat - now) / 1000)))
-    end
+    tat = math.min(tat + cost, now + cap)
+    redis.call('SET', key, string.format('%.0f', tat), 'PX', string.format('%d', math.ceil((tat - now) / 1000)))
   end
   ahead[i] = tat - now
 end

@@ -11,6 +11,7 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import BlobSasPermissions, ContentSettings, generate_blob_sas
 from azure.storage.blob.aio import BlobServiceClient
 
+from core.errors import FieldError, Invalid
 from core.limits import STORE_BLOCK_BYTES, STORE_CONNECT_S, STORE_PROBE_TIMEOUT_S, STORE_PUTS_AT_ONCE, STORE_STALL_S
 from core.storage.settings import AzureSettings
 from core.storage.store import (
@@ -24,28 +25,39 @@ from core.storage.store import (
 )
 
 _FAILURES: Final = (AzureError, OSError, TimeoutError)
+_BLOCK_S: Final = put_limit_s(STORE_BLOCK_BYTES)
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
 @asynccontextmanager
 async def opened(settings: AzureSettings) -> AsyncIterator["AzureStore"]:
-    """An AzureStore with one client, closed in the end. The store may be down."""
-    service = BlobServiceClient.from_connection_string(
-        settings.connection_string,
-        connection_timeout=STORE_CONNECT_S,
-        read_timeout=STORE_STALL_S,
-        retry_total=0,
-        max_single_put_size=STORE_BLOCK_BYTES,
-        max_block_size=STORE_BLOCK_BYTES,
-        max_single_get_size=STORE_BLOCK_BYTES,
-        max_chunk_get_size=STORE_BLOCK_BYTES,
-    )
-    async with service:
+    """An AzureStore with one client, closed in the end. The store may be down. Raises Invalid for settings that can
+    lead to no store.
+    """
+    async with _service(settings) as service:
         yield AzureStore(settings, service)
 
 
+def _service(settings: AzureSettings) -> BlobServiceClient:
+    try:
+        return BlobServiceClient.from_connection_string(
+            settings.connection_string,
+            connection_timeout=STORE_CONNECT_S,
+            read_timeout=STORE_STALL_S,
+            retry_total=0,
+            max_single_put_size=STORE_BLOCK_BYTES,
+            max_block_size=STORE_BLOCK_BYTES,
+            max_single_get_size=STORE_BLOCK_BYTES,
+            max_chunk_get_size=STORE_BLOCK_BYTES,
+        )
+    except ValueError as exc:
+        raise Invalid([FieldError("AZURE_STORAGE_CONNECTION_STRING", "is not a connection string")]) from exc
+
+
 class AzureStore:
-    """A FileStore in one container. A file goes in blocks, each checked by its MD5, and is seen when all are there."""
+    """A FileStore in one container. Files go and come in blocks, each checked by its MD5; a file is seen when all of
+    its blocks are there.
+    """
 
     kind: StoreKind = "Azure"
 
@@ -79,8 +91,11 @@ class AzureStore:
         """See FileStore.open."""
         length = None if last is None else last - first + 1
         with _translated():
-            stream = await self._container.download_blob(key, offset=first, length=length, max_concurrency=1)
-        yield _chunks(stream.chunks())
+            async with asyncio.timeout(_BLOCK_S):
+                stream = await self._container.download_blob(
+                    key, offset=first, length=length, max_concurrency=1, validate_content=True
+                )
+        yield _blocks(stream.chunks())
 
     async def delete(self, key: str) -> None:
         """See FileStore.delete."""
@@ -102,7 +117,7 @@ class AzureStore:
         account_key = getattr(self._service.credential, "account_key", None)
         if account_key is None:
             return None
-        now = datetime.now(UTC)
+        url, now = self._container.get_blob_client(key).url, datetime.now(UTC)
         signature = generate_blob_sas(
             self._service.account_name or "",
             self._container.container_name,
@@ -113,14 +128,20 @@ class AzureStore:
             expiry=now + timedelta(seconds=lifetime_s),
             content_type=contents.media_type,
             content_disposition=disposition,
+            protocol="https" if url.startswith("https:") else None,
         )
-        return f"{self._container.get_blob_client(key).url}?{signature}"
+        return f"{url}?{signature}"
 
 
-async def _chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    with _translated():
-        async for chunk in chunks:
-            yield chunk
+async def _blocks(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while True:
+        # The client asks again for a block that broke off, whatever it is told of retries: this ends that.
+        with _translated():
+            async with asyncio.timeout(_BLOCK_S):
+                block = await anext(blocks, None)
+        if block is None:
+            return
+        yield block
 
 
 @contextmanager

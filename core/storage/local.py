@@ -8,7 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
 from core.limits import FILE_CHUNK_BYTES, SPOOL_BYTES_FREE_MIN
@@ -64,7 +64,7 @@ class LocalStore:
         return self._folder / key
 
     def _put(self, path: Path, source: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path.parent)
         beside = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             _copy(source, beside)
@@ -74,7 +74,7 @@ class LocalStore:
         sync(path.parent)
 
     def _write_probe(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make(self._folder)
         (self._folder / PROBE_KEY).write_bytes(b"probe")
 
 
@@ -82,6 +82,14 @@ def has_room_at(folder: Path) -> bool:
     """Whether the disk of a folder has SPOOL_BYTES_FREE_MIN left for us; blocks."""
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize >= SPOOL_BYTES_FREE_MIN
+
+
+def make(folder: Path) -> None:
+    """Make a folder and those above it, if they are not there, so that a power cut does not undo it; blocks."""
+    if not folder.is_dir():
+        make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
 
 
 def sync(folder: Path) -> None:
@@ -96,11 +104,13 @@ def sync(folder: Path) -> None:
 @asynccontextmanager
 async def reading(file: Path, *, first: int = 0, last: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
     """The bytes `first..last` of a local file, in chunks. Entering raises FileMissing or StoreUnreachable."""
-    descriptor = await _done(_opened, file, first)
+    # A buffered file has a lock: closing it waits for the read of a cancelled caller, which may still run in its
+    # thread. With a bare descriptor that read could meet another file that has got the same number.
+    opened = await _done(file.open, "rb")
     try:
-        yield _chunks(descriptor, None if last is None else last - first + 1)
+        yield _chunks(opened, first, None if last is None else last - first + 1)
     finally:
-        await asyncio.to_thread(os.close, descriptor)
+        await asyncio.to_thread(opened.close)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -113,17 +123,12 @@ def _copy(source: Path, target: Path) -> None:
             os.fsync(copy.fileno())
 
 
-def _opened(path: Path, first: int) -> int:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.lseek(descriptor, first, os.SEEK_SET)
-    return descriptor
-
-
-async def _chunks(descriptor: int, size: int | None) -> AsyncIterator[bytes]:
+async def _chunks(file: BinaryIO, first: int, size: int | None) -> AsyncIterator[bytes]:
     left = size
+    file.seek(first)
     while left is None or left > 0:
         wanted = FILE_CHUNK_BYTES if left is None else min(FILE_CHUNK_BYTES, left)
-        chunk = await _done(os.read, descriptor, wanted)
+        chunk = await _done(file.read, wanted)
         if not chunk:
             return
         left = None if left is None else left - len(chunk)

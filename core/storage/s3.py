@@ -2,20 +2,23 @@
 
 import asyncio
 import base64
+import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import aiohttp
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError
 
+from core.errors import FieldError, Invalid
 from core.limits import FILE_CHUNK_BYTES, STORE_CONNECT_S, STORE_PROBE_TIMEOUT_S, STORE_PUTS_AT_ONCE, STORE_STALL_S
 from core.storage.settings import S3Settings
 from core.storage.store import (
@@ -37,10 +40,31 @@ _MISSING: Final = frozenset({"NoSuchKey", "404"})
 
 @asynccontextmanager
 async def opened(settings: S3Settings) -> AsyncIterator["S3Store"]:
-    """An S3Store with one client, closed in the end. The store may be down."""
+    """An S3Store with one client, closed in the end. The store may be down. Raises Invalid for settings that can lead
+    to no store.
+    """
+    session = await asyncio.to_thread(_session)
+    async with AsyncExitStack() as stack:
+        try:
+            client = session.create_client(
+                "s3",
+                region_name=settings.region,
+                endpoint_url=settings.endpoint,
+                aws_access_key_id=settings.access_key,
+                aws_secret_access_key=settings.secret_key,
+                config=_config(settings),
+            )
+            s3 = await stack.enter_async_context(client)
+        except ValueError as exc:
+            name = "S3_REGION" if isinstance(exc, InvalidRegionError) else "S3_ENDPOINT"
+            raise Invalid([FieldError(name, "cannot be used")]) from exc
+        yield S3Store(settings, s3)
+
+
+def _config(settings: S3Settings) -> AioConfig:
     # Bodies are checked by their MD5 and SHA-256, so signing them too would only read them once more. Other stores than
     # Amazon's do not all know the newer checksums that the client would add by itself.
-    config = AioConfig(
+    return AioConfig(
         connect_timeout=STORE_CONNECT_S,
         read_timeout=STORE_STALL_S,
         max_pool_connections=STORE_PUTS_AT_ONCE * 8,
@@ -48,17 +72,26 @@ async def opened(settings: S3Settings) -> AsyncIterator["S3Store"]:
         s3={"payload_signing_enabled": False, "addressing_style": "path" if settings.endpoint else "auto"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
+        ignore_configured_endpoint_urls=True,
     )
-    client = get_session().create_client(
-        "s3",
-        region_name=settings.region,
-        endpoint_url=settings.endpoint,
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key,
-        config=config,
-    )
-    async with client as s3:
-        yield S3Store(settings, s3)
+
+
+@cache
+def _session() -> AioSession:
+    """What all clients share: the description of the protocol, some MiB of JSON, parsed by making one client here.
+
+    Blocks. Profiles and files of Amazon's own tools are left out: only our settings say which store it is.
+    """
+    ours = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+    session = AioSession({name: (None, None, value, None) for name, value in ours.items()})
+
+    async def first() -> None:
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        async with session.create_client("s3", region_name="us-east-1", **keys):
+            pass
+
+    asyncio.run(first())
+    return session
 
 
 class S3Store:

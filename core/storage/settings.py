@@ -62,13 +62,21 @@ class StorageChoice:
             return self._own_s3(self.s3, wanted)
         if self.azure is None:
             raise _missing(name, "Azure", "AZURE_STORAGE_CONNECTION_STRING")
-        return replace(self.azure, container=wanted.bucket or self.azure.container)
+        return self._own_azure(self.azure, wanted)
 
     def _own_s3(self, common: S3Settings, wanted: StorageSettings) -> S3Settings:
         bucket, endpoint = wanted.bucket or common.bucket, wanted.endpoint or common.endpoint
         # The base URL is that of the common bucket: for another one it would lead clients to another's files.
         is_common = (bucket, endpoint) == (common.bucket, common.endpoint)
         return replace(common, bucket=bucket, endpoint=endpoint, base_url=common.base_url if is_common else None)
+
+    def _own_azure(self, common: AzureSettings, wanted: StorageSettings) -> AzureSettings:
+        connection_string = common.connection_string
+        if wanted.endpoint:
+            parts = [part for part in connection_string.split(";") if part.strip()]
+            others = [part for part in parts if not part.strip().lower().startswith("blobendpoint=")]
+            connection_string = ";".join([*others, f"BlobEndpoint={wanted.endpoint}"])
+        return replace(common, container=wanted.bucket or common.container, connection_string=connection_string)
 
 
 def _missing(region: str, kind: str, *names: str) -> Invalid:

@@ -1,15 +1,16 @@
-"""The command line: `meridian serve`, `local`, `migrate`, `route`, `map`."""
+"""The command line: `meridian serve`, `local`, `migrate`, `doctor`, `route`, `map`."""
 
 import sys
 
 from cyclopts import App
 
-from gateway.cli import local, map, migrate, route, serve
+from gateway.cli import doctor, local, map, migrate, route, serve
 
 app = App(name="meridian", help="Place every user's data in their own region, and find it there.")
 app.command(serve.serve)
 app.command(local.local)
 app.command(migrate.migrate)
+app.command(doctor.doctor)
 app.command(route.route)
 app.command(map.app)
 

@@ -79,7 +79,7 @@ async def _admitted(request: web.Request, runtime: Runtime, context: Context) ->
     """Who is calling, counted against their limit before anything else is done for them."""
     try:
         user = await who(request, runtime)
-    except Unauthenticated:
+    except (Unauthenticated, Forbidden):
         runtime.admission.admit(context, signals_of(request, runtime, None), None)
         raise
     runtime.admission.admit(context, signals_of(request, runtime, user), user)

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.system import until
-
 _PIECE_BYTES = 16 * 1024
 _BUFFER_BYTES = 64 * 1024
 
@@ -34,20 +32,35 @@ class Wire:
 
     def __init__(self, target_port: int, *, bytes_per_s: float | None = None) -> None:
         self.port = 0
-        self.open_connections = 0
         self.passed: dict[Way, int] = {"up": 0, "down": 0}
         self._target_port = target_port
         self._bytes_per_s = bytes_per_s
         self._fault: Fault | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def open_connections(self) -> int:
+        """Those that neither end has closed."""
+        return len(self._tasks)
 
     def fault(self, fault: Fault | None) -> None:
         """From now on; bytes are counted from here."""
         self.passed = {"up": 0, "down": 0}
         self._fault = fault
 
-    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection, until either end closes it."""
-        self.open_connections += 1
+    def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one connection, and keep it until either end closes it."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Cut what is still connected."""
+        for task in (tasks := list(self._tasks)):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with contextlib.suppress(OSError):  # the server is down, and so is the wire
                 there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
@@ -57,7 +70,6 @@ class Wire:
                     back.transport.abort()
         finally:
             writer.transport.abort()
-            self.open_connections -= 1
 
     async def _join(
         self,
@@ -98,7 +110,7 @@ class Wire:
 
 @asynccontextmanager
 async def wired(target_port: int, *, bytes_per_s: float | None = None) -> AsyncIterator[Wire]:
-    """A wire to that port; its clients must have closed their connections when this ends."""
+    """A wire to that port."""
     wire = Wire(target_port, bytes_per_s=bytes_per_s)
     # A small buffer, or the kernel would take whole files at once and nothing would be slow to send.
     listener = socket.create_server(("127.0.0.1", 0))
@@ -106,11 +118,8 @@ async def wired(target_port: int, *, bytes_per_s: float | None = None) -> AsyncI
     server = await asyncio.start_server(wire.connect, sock=listener, limit=_PIECE_BYTES)
     wire.port = int(listener.getsockname()[1])
 
-    async def is_quiet() -> bool:
-        return wire.open_connections == 0
-
     try:
         yield wire
-        await until(is_quiet, what="every connection through the wire is closed")
     finally:
         server.close()
+        await wire.close()

@@ -63,8 +63,13 @@ async def test_costs_add_up_within_the_cap_and_each_key_has_its_own(tats: RedisT
     found = [*first, *second, *third]
     expected = [100, 7, 200, 7, 250]
     assert all(close_to(one, other * SECOND) for one, other in zip(found, expected, strict=True)), found
-    lowered = await tats.exchange([Owed("a", 100 * SECOND, SECOND)])
-    assert close_to(lowered[0], 250 * SECOND), "a lower cap moves no TAT back"
+
+
+async def test_a_clock_set_back_or_a_limit_made_narrower_costs_the_cap_at_most(tats: RedisTats, valkey: Valkey) -> None:
+    async with Redis.from_url(valkey.url) as client:
+        await client.set("meridian:qa:limit:a", int((time.time() + 86_400) * SECOND))
+    (ahead,) = await tats.exchange([Owed("a", SECOND, 20 * SECOND)])
+    assert close_to(ahead, 20 * SECOND)
 
 
 async def test_a_key_lives_as_long_as_its_tat_and_a_question_makes_none(tats: RedisTats, valkey: Valkey) -> None:

@@ -133,3 +133,12 @@ async def test_what_is_no_http_gets_a_problem_that_repeats_none_of_it(gateway: C
         assert header in head
     assert b'"code":"malformed"' in body
     assert b"a-secret" not in received
+
+
+async def test_the_admin_port_is_for_no_other_origin(open_to_app: Client) -> None:
+    assert open_to_app.runtime is not None
+    admin = f"http://127.0.0.1:{open_to_app.runtime.settings.admin_port}/metrics"
+    async with open_to_app.session.get(admin, headers={"Origin": APP}) as response:
+        assert response.status == 200
+        assert "Access-Control-Allow-Origin" not in response.headers
+        assert response.headers["Server"] == "Meridian"

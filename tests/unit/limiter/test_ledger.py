@@ -21,7 +21,7 @@ class Store:
         for one in owed:
             tat = max(self.tats.get(one.key, 0), now)
             if one.cost_us:
-                tat = max(tat, min(tat + one.cost_us, now + one.cap_us))
+                tat = min(tat + one.cost_us, now + one.cap_us)
                 self.tats[one.key] = tat
             ahead.append(tat - now)
         return ahead
@@ -138,3 +138,11 @@ def test_an_answer_never_moves_a_tat_back() -> None:
     ledger.owed(10, 0)
     ledger.merge("u", MICROSECONDS, 0)
     assert admitted(ledger, "u", 0, 1) == 0
+
+
+def test_nobody_waits_longer_than_two_counts_whatever_the_store_says() -> None:
+    ledger = Ledger(shares=True)
+    ledger.admit("u", LIMIT, 0)
+    ledger.owed(10, 0)
+    ledger.merge("u", DAY_US, 0)
+    assert ledger.admit("u", LIMIT, 0).retry_us <= 2 * LIMIT.burst_us
