@@ -68,6 +68,7 @@ STORE_STALL_S: Final = 3.0  # without a byte either way, a store is taken for de
 STORE_BYTES_PER_S_MIN: Final = 1024 * 1024  # a store slower than this is left to the drain
 STORE_BLOCK_BYTES: Final = 1024 * 1024  # what is held in memory of a file on its way to or from Azure
 STORE_PUTS_AT_ONCE: Final = 8
+STORE_READS_AT_ONCE_MAX: Final = 48  # of a process: the connections beyond are for puts, deletes and probes
 STORE_PROBE_INTERVAL_S: Final = 2.0
 STORE_PROBE_TIMEOUT_S: Final = 2.0
 SPOOL_BYTES_FREE_MIN: Final = 64 * 1024 * 1024
@@ -106,6 +107,7 @@ assert REPLICA_WAIT_S < DEADLINE_MIN_S * 2 <= REQUEST_DEADLINE_S
 assert PROBE_INTERVAL_S + PROBE_TIMEOUT_S < EVIDENCE_AGE_MAX_S
 assert POSITION_SAMPLES_MAX * LAG_SAMPLE_S * 1000 > LAG_MAX_MS
 assert LOCK_WAIT_MS / 1000 < REQUEST_DEADLINE_S < DRAIN_S
+assert STORE_READS_AT_ONCE_MAX + STORE_PUTS_AT_ONCE < STORE_PUTS_AT_ONCE * 8
 assert STORE_CONNECT_S < STORE_STALL_S < UPLOAD_DEADLINE_S < FILE_GRACE_S < FILE_UNUSED_LIFETIME_S
 assert STORE_STALL_S < DOWNLOAD_STALL_S < UPLOAD_DEADLINE_S
 assert STORE_STALL_S + FILE_BYTES_MAX / STORE_BYTES_PER_S_MIN < REQUEST_DEADLINE_S

@@ -1,10 +1,12 @@
 """Logs: structlog, one line for each thing that happened; people read the console form, machines the JSON form."""
 
 import logging
+import warnings
 from typing import Literal
 
 import orjson
 import structlog
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 from aiohttp.http_exceptions import HttpProcessingError
 
 
@@ -34,6 +36,9 @@ def configure(*, level: str, form: Literal["console", "json"]) -> None:
     logging.basicConfig(
         level=max(number, logging.WARNING), format="%(asctime)s [%(levelname)s] %(name)s: %(message)s", force=True
     )
+    # What a client wrote there is nobody's business, and Python would remember each wrong one for ever.
+    for kind in (BadContentDispositionHeader, BadContentDispositionParam):
+        warnings.simplefilter("ignore", kind)
     # The watcher of each node already says that it is down; the pool's retries would repeat it with a traceback.
     logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.server").addFilter(_leave_out_what_was_sent)

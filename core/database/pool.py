@@ -60,24 +60,19 @@ class Pool:
         )
 
     async def open(self, timeout_s: float) -> None:
-        """Open the pool's floor of connections.
+        """Open the pool's floor of connections; when it cannot be had, nothing of it is left.
 
-        Raises NodeLost when they cannot be had within `timeout_s`, PoolExhausted when the server has no room for them.
+        Raises NodeLost when it is not there within `timeout_s`, PoolExhausted when the server has no room for it.
         """
-        opened = False
         try:
             async with asyncio.timeout(timeout_s):
                 await self._pool
-            opened = True
         except TimeoutError as exc:
             raise NodeLost(f"{self._at}: no connection in time", sent=False) from exc
         except asyncpg.TooManyConnectionsError as exc:
             raise translated(exc, where=str(self._at), sent=False) from exc
         except (*BROKEN, asyncpg.PostgresError) as exc:
             raise NodeLost(f"{self._at}: {exc}", sent=False) from exc
-        finally:
-            if not opened:
-                self._pool.terminate()  # those of the floor that were had already
 
     async def close(self, timeout_s: float) -> None:
         """Let borrowed connections come back for `timeout_s` seconds, then cut them."""

@@ -14,12 +14,12 @@ from core.database.token import LSN_UNKNOWN, TokenEntry
 from core.database.translate import NodeLost, RecoveryConflict, Refused, RoleChanged
 from core.errors import (
     Conflict,
+    DeadlineExceeded,
     FieldError,
     Invalid,
     MeridianError,
     OutcomeUnknown,
     ShardUnavailable,
-    Unavailable,
     WriteLost,
 )
 from core.limits import DRAIN_S, PROBE_TIMEOUT_S, READ_ATTEMPTS_MAX, REPLICA_WAIT_S, WRITE_ATTEMPTS_MAX
@@ -141,17 +141,27 @@ class Shard:
             )
         except Refused as exc:
             failure = _refusal(write.refusals.get(exc.constraint, "this contradicts what is stored"))
-            rows = []
-        except Conflict as exc:
-            failure, rows = exc, []
+        except (Conflict, OutcomeUnknown) as exc:
+            failure = exc
         else:
             if rows:
                 return Reply(write.row(rows[0]), "primary", await self._position(node, terms))
             failure = write.if_none
-        outcome = None if receipt is None else await self._outcome(receipt, write, terms)
+        outcome = None if receipt is None else await self._outcome_instead_of(failure, receipt, write, terms)
         if outcome is None:
             raise failure
         return outcome
+
+    async def _outcome_instead_of(
+        self, failure: MeridianError, receipt: ReceiptKey, write: Write[T], terms: Terms
+    ) -> Reply[T] | None:
+        """The stored outcome, if any. That it cannot be asked for does not make an unknown outcome a known one."""
+        try:
+            return await self._outcome(receipt, write, terms)
+        except (ShardUnavailable, DeadlineExceeded):
+            if isinstance(failure, OutcomeUnknown):
+                raise failure from None
+            raise
 
     async def _outcome(self, receipt: ReceiptKey, write: Write[T], terms: Terms) -> Reply[T] | None:
         """The stored outcome of an earlier write with this key, if any; the same request must have made it."""
@@ -271,7 +281,8 @@ class Shard:
     ) -> tuple[Node, T]:
         """Run on the primary. A second try only if nothing had been sent, or if the write carries a receipt.
 
-        Once something was sent and no answer came, every failure is OutcomeUnknown, whatever became of the second try.
+        Once something was sent and no answer came, every failure but a refused row is OutcomeUnknown, whatever became
+        of the second try.
         """
         sent = False
         node = self._primary()
@@ -284,10 +295,12 @@ class Shard:
             except RoleChanged as exc:
                 node.watch.look_again()
                 failure = exc.detail
-            except Unavailable as exc:
+            except Refused:
+                raise  # by a row that is there: ours, if the first try got through, and then its outcome is stored
+            except MeridianError as exc:
                 if not sent:
                     raise
-                failure = exc.detail
+                failure = exc.detail  # of the second try: it says nothing of the first
             if attempt == WRITE_ATTEMPTS_MAX or (sent and not repeatable) or self._clock() >= deadline:
                 break
             try:

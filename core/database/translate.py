@@ -49,7 +49,14 @@ class Refused(Conflict):
 _GOING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CANNOT_LOG_IN = ("08", "28", "3D")
 _NO_ROOM = ("53100", "53200", "53400")
-BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError, EOFError)
+BROKEN = (
+    OSError,
+    EOFError,
+    RuntimeError,  # uvloop's word for a write to a connection that has just closed
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
 
 
 def translated(exc: BaseException, *, where: str, sent: bool) -> MeridianError:

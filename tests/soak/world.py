@@ -43,7 +43,13 @@ class World:
     shard_map: ShardMap
     gateways: list[Program]
     stack: AsyncExitStack
+    leaving: Program | None = None
     trouble: str = ""
+
+    @property
+    def serving(self) -> list[Program]:
+        """The gateways that a load balancer would send requests to."""
+        return [program for program in self.gateways if program is not self.leaving]
 
     def leader(self, shard: str) -> PostgresServer:
         """The node that leads a shard, by its data."""

@@ -26,7 +26,7 @@ _SECURITY_SCHEMES: Final[Json] = {
         "in": "cookie",
         "name": SESSION_COOKIE,
         "description": "Set by a login with `cookie: true`. A request that changes something with it must come "
-        "from the same site, or carry `X-Requested-With`.",
+        "from the same site or an origin that the operators list, or (no browser) carry `X-Requested-With`.",
     },
 }
 

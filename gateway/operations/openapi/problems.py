@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
+from gateway.admission import LIMIT_HEADER, POLICY_HEADER
 from gateway.boundary import REQUEST_ID
 from gateway.operations.downloads import Download
 from gateway.operations.openapi.headers import answered
@@ -109,11 +110,12 @@ def responses(codes: list[str]) -> tuple[Json, dict[str, Json]]:
 
 def _response(status: int, codes: list[str]) -> Json:
     retry = ["Retry-After"] if status in _RETRY_LATER else []
+    limits = [POLICY_HEADER, LIMIT_HEADER] if status == 429 else []
     log_in = ["WWW-Authenticate"] if status == 401 else []
     size = ["Content-Range"] if status == 416 else []
     return {
         "description": "; ".join(f"{STATUS[code][1]} (`{code}`)" for code in codes),
-        "headers": answered(REQUEST_ID, *retry, *log_in, *size),
+        "headers": answered(REQUEST_ID, *limits, *retry, *log_in, *size),
         "content": {
             PROBLEM_JSON: {
                 "schema": {"$ref": "#/components/schemas/Problem"},

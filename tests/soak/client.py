@@ -1,0 +1,153 @@
+"""What a user's app does with every request: through either gateway, with credentials, with the consistency token."""
+
+import asyncio
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from aiohttp import ClientError, ClientTimeout
+
+from tests.soak.ledger import Ledger
+from tests.soak.report import Report
+from tests.soak.world import World
+
+TRIES_WITHIN_S = 60.0
+ALLOWED_S = 6
+By = Literal["token", "cookie", "nobody"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer; status 0 when there was none."""
+
+    status: int
+    body: bytes = b""
+    token: str = ""
+    cookie: str = ""
+    shard: str = ""
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON, an empty object if it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return {}
+
+    @property
+    def code(self) -> str:
+        """The problem's code, if it is one."""
+        found = self.json if self.status >= 400 else {}
+        return str(found.get("code", "")) if isinstance(found, dict) else ""
+
+    @property
+    def outcome_is_unknown(self) -> bool:
+        """Whether a write that was answered like this may have happened."""
+        return self.status in (0, 504) or self.code == "outcome_unknown"
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.body[:200]!r}"
+
+
+class Client:
+    """One user's connection to the system. Notes what nobody may ever be told: see `call`."""
+
+    def __init__(
+        self, world: World, ledger: Ledger, report: Report, random: Random, *, phone: str, region: str
+    ) -> None:
+        self.phone = phone
+        self.access_token = ""
+        self.cookie = ""
+        self.lane = region  # until an answer has said which shard this user lives on
+        self._world = world
+        self._ledger = ledger
+        self._report = report
+        self._random = random
+        self._consistency_token = ""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        access: Literal["reads", "writes"] = "writes",
+        by: By = "token",
+        expected: Collection[int] = (),
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> Reply:
+        """One request, counted. A violation: a fault of the server itself, a session refused that was not ended, a
+        write said to be lost. `expected` are statuses that are right for once.
+        """
+        sent = {"X-Request-Timeout": str(ALLOWED_S), **self._credentials(by), **(headers or {})}
+        if self._consistency_token:
+            sent["Consistency-Token"] = self._consistency_token
+        reply = await self._sent(method, path, sent, more)
+        self._consistency_token = reply.token or self._consistency_token
+        self._report.answered(self.lane, access, reply.status, reply.code, fine=reply.status in expected)
+        if reply.status not in expected:
+            self._judge(f"{method} {path}", by, reply)
+        return reply
+
+    async def until_known(self, method: str, path: str, **more: Any) -> Reply | None:
+        """Repeat a POST with one idempotency key until its outcome is known; None if that takes too long.
+
+        An argument that can be used only once is given as a function that makes it.
+        """
+        key = f"{self._random.getrandbits(64):x}"
+        deadline = asyncio.get_running_loop().time() + TRIES_WITHIN_S
+        while asyncio.get_running_loop().time() < deadline:
+            made = {name: value() if callable(value) else value for name, value in more.items()}
+            reply = await self.call(method, path, headers={"Idempotency-Key": key}, **made)
+            if not (reply.status in (0, 503, 504) or _is_under_way(reply)):
+                return reply
+            await asyncio.sleep(self._random.uniform(0.05, 0.3))
+        self._ledger.unknown += 1
+        return None
+
+    def violated(self, what: str) -> None:
+        """Note a promise to this user that was broken."""
+        self._ledger.violated(f"{self.phone} at {self._report.clock():.1f} s: {what}")
+
+    def _credentials(self, by: By) -> dict[str, str]:
+        match by:
+            case "token":
+                return {"Authorization": f"Bearer {self.access_token}"}
+            case "cookie":
+                return {"Cookie": f"meridian_session={self.cookie}"}
+            case "nobody":
+                return {}
+
+    def _judge(self, what: str, by: By, reply: Reply) -> None:
+        if reply.status == 500:
+            self.violated(f"{what} answered {reply}")
+        if reply.code == "write_lost":
+            self.violated(f"{what}: write_lost, although every commit was on a replica")
+        if reply.code == "token_expired":
+            self.access_token = ""
+        elif reply.status == 401 and by != "nobody":
+            self.violated(f"{what}: logged out by a fault: {reply}")
+
+    async def _sent(self, method: str, path: str, headers: dict[str, str], more: dict[str, Any]) -> Reply:
+        session = self._random.choice(self._world.in_service).client.session
+        # Longer than the gateway may take: it is the gateway that must end each request.
+        patience = ClientTimeout(total=3 * ALLOWED_S)
+        try:
+            async with session.request(method, f"/api/v1{path}", headers=headers, timeout=patience, **more) as answer:
+                body = await answer.read()
+                cookie = answer.cookies.get("meridian_session")
+                return Reply(
+                    answer.status,
+                    body,
+                    token=answer.headers.get("Consistency-Token", ""),
+                    cookie=cookie.value if cookie else "",
+                    shard=answer.headers.get("Meridian-Route", "").partition("/")[0],
+                )
+        except (ClientError, TimeoutError, OSError):
+            return Reply(0)
+
+
+def _is_under_way(reply: Reply) -> bool:
+    return reply.status == 409 and "another request" in str(reply.json)
