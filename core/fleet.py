@@ -6,9 +6,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from core.changes import OnChange
 from core.database.settings import DatabaseSettings
 from core.limits import DRAIN_S
-from core.region import OnEvent, Region
+from core.region import Region
 from core.sessions import SessionStore
 from core.shard_map.model import RegionName, RegionSpec, ShardMap
 from core.storage.storage import Storage
@@ -48,7 +49,7 @@ class Fleet:
         open_sessions: Open[SessionStore],
         open_storage: Open[Storage],
         clock: Callable[[], float],
-        on_event: OnEvent,
+        on_event: OnChange,
     ) -> None:
         self._settings = settings
         self._open_sessions = open_sessions

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Any, Generic, TypeVar
 
+from core.changes import OnChange
 from core.database.ownership import CLAIMS, INTRODUCTION, Claim, Introduction, Ownership
 from core.database.settings import DatabaseSettings
 from core.database.shard import Consistency, Reply, Shard, Terms
@@ -21,7 +22,6 @@ from core.storage.files import Files
 from core.storage.storage import Storage
 
 T = TypeVar("T")
-OnEvent = Callable[[str, dict[str, object]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Region:
         sessions: SessionStore,
         storage: Storage,
         clock: Callable[[], float],
-        on_event: OnEvent,
+        on_event: OnChange,
     ) -> None:
         self.spec = spec
         self.sessions = sessions

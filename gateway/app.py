@@ -12,11 +12,11 @@ from uuid import uuid4
 import structlog
 from aiohttp import ClientSession
 
+from core.changes import OnChange, log_change
 from core.database.token import TokenSigner
 from core.fleet import Fleet
 from core.ids import IdMaker
 from core.limiter import Limiters
-from core.region import OnEvent
 from core.sessions import SessionStore, open_sessions
 from core.shard_map import Address, RegionSpec, ShardMap, load, single_server
 from core.storage.opening import open_storage
@@ -71,15 +71,14 @@ async def running(
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-
-        def on_event(name: str, details: dict[str, object]) -> None:
-            metrics.events.labels(name).inc()
-            level = "error" if details.get("alarm") else str(details.pop("level", "info"))
-            getattr(_log, level)(name, **details)
+        on_event = _teller(metrics)
 
         def open_store(region: RegionSpec) -> AbstractAsyncContextManager[SessionStore]:
             return open_sessions(
-                redis_url=redis_url_of(region, settings), region=region.name, clock=lambda: datetime.now(UTC)
+                redis_url=redis_url_of(region, settings),
+                region=region.name,
+                clock=lambda: datetime.now(UTC),
+                on_change=on_event,
             )
 
         def open_files(region: RegionSpec) -> AbstractAsyncContextManager[Storage]:
@@ -117,6 +116,16 @@ async def running(
         await limiters.adopt(redis_urls(shard_map, settings))
         _start_tasks(tasks, runtime, variables)
         yield runtime
+
+
+def _teller(metrics: Metrics) -> OnChange:
+    """One log line and one metric for each change of state."""
+
+    def tell(name: str, details: dict[str, object]) -> None:
+        metrics.events.labels(name).inc()
+        log_change(name, details)
+
+    return tell
 
 
 def _assemble(
@@ -175,7 +184,7 @@ def _assemble(
 
 
 @asynccontextmanager
-async def _issuer(settings: Settings, now: Callable[[], float], on_event: OnEvent) -> AsyncIterator[Issuer | None]:
+async def _issuer(settings: Settings, now: Callable[[], float], on_event: OnChange) -> AsyncIterator[Issuer | None]:
     if settings.issuer is None:
         yield None
         return

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from core.breaker import Breaker, BreakerState
+from core.changes import OnChange
 from core.limits import (
     ISSUER_ASK_AGAIN_S,
     ISSUER_BODY_BYTES_MAX,
@@ -25,7 +26,6 @@ from gateway.keys import Key, keys_of_set
 JWKS_PATH: Final = "/.well-known/jwks.json"
 LOST, FOUND, CHANGED = "issuer_unreachable", "issuer_answers", "issuer_keys_changed"
 _MAX_AGE_S: Final = 300
-OnEvent = Callable[[str, dict[str, object]], None]
 
 
 def jwks_response(keys: Iterable[Key]) -> Callable[[], web.Response]:
@@ -66,7 +66,7 @@ class Issuer:
         session: ClientSession,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
-        on_event: OnEvent,
+        on_event: OnChange,
     ) -> None:
         self.url = settings.jwks_url
         self.issuer = settings.issuer

@@ -29,6 +29,8 @@ class Metrics:
             "meridian_pool_connections", "Connections of a node's pool", ["shard", "node", "kind"], registry=r
         )
         self.lag = Gauge("meridian_replica_lag_ms", "Lag of a replica", ["shard", "node"], registry=r)
+        self.breaker = Gauge("meridian_breaker_open", "1 while a breaker is not closed", ["scope", "part"], registry=r)
+        self.spooled = Gauge("meridian_spooled_files", "Files that wait for their store", ["region"], registry=r)
         self.status = Gauge("meridian_status", "1 for the present status", ["scope", "status"], registry=r)
 
     def text(self) -> bytes:

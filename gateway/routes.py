@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 from aiohttp import web
 
+from core.breaker import BreakerState
 from core.errors import Draining
 from gateway import health
 from gateway.boundary import CONTEXT
@@ -129,9 +130,13 @@ def _refresh_gauges(runtime: Runtime) -> None:
                 figures = node.figures
                 for kind in ("total", "idle", "waiting"):
                     metrics.pool.labels(shard.name, str(at), kind).set(getattr(figures, kind))
+                metrics.breaker.labels(shard.name, str(at)).set(node.breaker.state is not BreakerState.CLOSED)
                 lag = shard.lag_ms(at)
                 if lag is not None and at in shard.roles.replicas:
                     metrics.lag.labels(shard.name, str(at)).set(lag)
+        storage = region.files.health()
+        metrics.breaker.labels(region.spec.name, storage.configured).set(storage.breaker is not BreakerState.CLOSED)
+        metrics.spooled.labels(region.spec.name).set(storage.spooled)
         present = health.region_health(region, runtime)["status"]
         for status in ("OK", "DEGRADED", "DOWN"):
             metrics.status.labels(region.spec.name, status).set(status == present)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from core.breaker import Breaker
+from core.changes import OnChange
 from core.database.evidence import NodeState, Reach
 from core.database.pool import Pool, PoolFigures
 from core.database.settings import DatabaseSettings, Login
@@ -16,7 +17,6 @@ from core.limits import PROBE_TIMEOUT_S
 from core.shard_map.model import Address
 
 _NO_CONNECTIONS: Final = PoolFigures(0, 0, 0)
-OnChange = Callable[[str, dict[str, object]], None]
 
 
 class Node:

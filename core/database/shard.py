@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from core.changes import OnChange
 from core.database.evidence import LagClock, Roles, assign
 from core.database.node import Node
 from core.database.settings import DatabaseSettings, Login
@@ -70,7 +71,7 @@ class Shard:
         settings: DatabaseSettings,
         clock: Callable[[], float],
         buckets_changed: Callable[[], None],
-        on_event: Callable[[str, dict[str, object]], None],
+        on_event: OnChange,
     ) -> None:
         self.spec = spec
         self.name = spec.name

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from core.breaker import Breaker, BreakerState
+from core.changes import OnChange
 from core.limiter.gcra import MICROSECONDS, Limit, Verdict
 from core.limiter.ledger import Ledger, Owed
 from core.limiter.redis import StoreUnreachable
@@ -19,7 +20,6 @@ from core.limits import (
     PROBE_INTERVAL_S,
 )
 
-OnEvent = Callable[[str, dict[str, object]], None]
 LOST, FOUND = "limits_not_shared", "limits_shared"
 
 
@@ -61,7 +61,7 @@ class Limiter:
         region: str,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
-        on_event: OnEvent,
+        on_event: OnChange,
     ) -> None:
         self._shared = shared
         self._region = region

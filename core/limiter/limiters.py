@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.limiter.limiter import Limiter, OnEvent
+from core.changes import OnChange
+from core.limiter.limiter import Limiter
 from core.limiter.redis import RedisTats
 
 
@@ -19,7 +20,7 @@ class _Opened:
 class Limiters:
     """Limiters by region; one stays, with all it knows, for as long as its region's Redis URL does."""
 
-    def __init__(self, *, clock: Callable[[], float], wall: Callable[[], datetime], on_event: OnEvent) -> None:
+    def __init__(self, *, clock: Callable[[], float], wall: Callable[[], datetime], on_event: OnChange) -> None:
         self._clock = clock
         self._wall = wall
         self._on_event = on_event

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from core.changes import OnChange, log_change
 from core.sessions.availability import Availability, Event, Mode, Rhythm
 from core.sessions.bounds import RESTORES_AT_ONCE
 from core.sessions.journal import Entry, Journal, Put, Revoke, RevokeAll
@@ -39,12 +40,14 @@ class FallbackStore:
         clock: Clock,
         rhythm: Rhythm | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        on_change: OnChange = log_change,
     ) -> None:
         self._primary = primary
         self._memory = memory
         self._region = region
         self._clock = clock
         self._monotonic = monotonic
+        self._on_change = on_change
         self._state = Availability(rhythm or Rhythm())
         self._reason = ""
         self._journal = Journal()
@@ -177,6 +180,6 @@ class FallbackStore:
         before, self._state = self._state, self._state.after(event, now)
         self._reason = reason or self._reason
         if before.uses_primary and not self._state.uses_primary:
-            self._log.warning(WARNING, region=self._region, reason=reason)
+            self._on_change(WARNING, {"region": self._region, "reason": reason, "level": "warning"})
         elif self._state.uses_primary and not before.uses_primary:
-            self._log.info(RETURNED, region=self._region, fallback_s=round(now - before.since, 3))
+            self._on_change(RETURNED, {"region": self._region, "fallback_s": round(now - before.since, 3)})

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from core.changes import OnChange, log_change
 from core.sessions import bounds
 from core.sessions.fallback import FallbackStore
 from core.sessions.lifetimes import Lifetimes
@@ -13,7 +14,12 @@ from core.sessions.store import Clock, SessionStore
 
 @asynccontextmanager
 async def open_sessions(
-    *, redis_url: str | None, region: str, clock: Clock, idle_s: float = bounds.IDLE_S
+    *,
+    redis_url: str | None,
+    region: str,
+    clock: Clock,
+    idle_s: float = bounds.IDLE_S,
+    on_change: OnChange = log_change,
 ) -> AsyncIterator[SessionStore]:
     """A region's session store, ready within SESSION_STORE_TIMEOUT_S whether Redis is there or not.
 
@@ -26,6 +32,6 @@ async def open_sessions(
     standby = MemoryStore(clock=clock, lifetimes=Lifetimes(idle_s=idle_s, recheck_s=bounds.RECHECK_IN_FALLBACK_S))
     async with (
         RedisStore(redis_url, region=region, clock=clock, lifetimes=lifetimes) as primary,
-        FallbackStore(primary, standby, region=region, clock=clock) as store,
+        FallbackStore(primary, standby, region=region, clock=clock, on_change=on_change) as store,
     ):
         yield store

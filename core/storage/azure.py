@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.storage.blob import BlobSasPermissions, ContentSettings, generate_blob_sas
+from azure.storage.blob import BlobSasPermissions, ContentSettings, StorageErrorCode, generate_blob_sas
 from azure.storage.blob.aio import BlobServiceClient
 
 from core.errors import FieldError, Invalid
@@ -149,10 +149,15 @@ def _translated(*, missing_is_fine: bool = False) -> Iterator[None]:
     try:
         yield
     except ResourceNotFoundError as exc:
-        code = str(getattr(exc, "error_code", "") or "")
-        if "Container" in code:
-            raise StoreUnreachable(f"refused: {code}") from exc
+        if "Container" in _code(exc):
+            raise StoreUnreachable(f"refused: {_code(exc)}") from exc
         if not missing_is_fine:
             raise FileMissing("the store has no such file") from exc
     except _FAILURES as exc:
-        raise StoreUnreachable(str(getattr(exc, "error_code", "") or type(exc).__name__)) from exc
+        raise StoreUnreachable(f"refused: {_code(exc)}" if _code(exc) else type(exc).__name__) from exc
+
+
+def _code(exc: Exception) -> str:
+    """Azure's word for why it refused; empty if it said none."""
+    code = getattr(exc, "error_code", None) or ""
+    return str(code.value if isinstance(code, StorageErrorCode) else code)

@@ -7,10 +7,11 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
+from core.changes import OnChange
 from core.storage.local import LocalStore
 from core.storage.settings import AzureSettings, LocalSettings, S3Settings, StoreSettings
 from core.storage.spool import Spool
-from core.storage.storage import OnChange, Storage
+from core.storage.storage import Storage
 from core.storage.store import FileStore
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from core.breaker import Breaker, BreakerState
+from core.changes import OnChange
 from core.errors import NotFound, StorageUnavailable
 from core.limits import (
     EVIDENCE_AGE_MAX_S,
@@ -24,7 +25,6 @@ from core.limits import (
 from core.storage.spool import Spool
 from core.storage.store import Contents, FileMissing, FileStore, StoreKind, StoreUnreachable
 
-OnChange = Callable[[str, dict[str, object]], None]
 FELL_BACK: Final = "Falling back to local file storage"
 RETURNED: Final = "File storage is back"
 _log = structlog.get_logger(__name__)

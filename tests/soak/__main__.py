@@ -23,6 +23,8 @@ def main() -> int:
     if asked.report is not None:
         asked.report.write_text(json.dumps(summary, indent=2) + "\n")
     print(text(summary))
+    if "kept" in summary:
+        print(f"logs and data are kept in {summary['kept']}")
     return 1 if summary["violations"] else 0
 
 

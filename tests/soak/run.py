@@ -4,36 +4,52 @@ import asyncio
 from random import Random
 from typing import Any
 
-from tests.soak.faults import drive
+from tests.soak.client import Client
+from tests.soak.faults import HEALED_WITHIN_S, drive
 from tests.soak.ledger import Ledger
 from tests.soak.report import Report
-from tests.soak.traffic import Client
+from tests.soak.traffic import User
 from tests.soak.verify import verify
-from tests.soak.world import running_world
+from tests.soak.world import World, running_world
 
-USERS_PER_REGION = 8
+USERS_PER_REGION = 10
+PHONES = {"qa": "+97455{:06d}", "sa": "+96655{:07d}"}
 
 
 async def soak(seconds: float, seed: int) -> dict[str, Any]:
-    """Run for `seconds` of faults; the summary, whose `violations` should be empty."""
-    ledger, random = Ledger(), Random(seed)
+    """Run for `seconds` of faults; the summary, whose `violations` should be empty. With a violation the servers' data
+    and the gateways' logs are kept.
+    """
     async with running_world() as world:
-        report, stop = Report(seed), asyncio.Event()
-        phones = {"qa": "+97455{:06d}", "sa": "+96655{:07d}"}
-        clients = [
-            Client(world, ledger, report, Random(f"{seed} {region} {n}"), region=region, phone=phone.format(1000 + n))
-            for region, phone in phones.items()
-            for n in range(USERS_PER_REGION)
-        ]
-        async with asyncio.TaskGroup() as group:
-            for client in clients:
-                group.create_task(client.live(stop))
-            try:
-                await drive(world, report, random, seconds)
-            finally:
-                stop.set()
-        await world.healed(60, "the end")
+        report = Report(seed)
+        ledger = Ledger(report.clock)
+        users = _users(world, ledger, report, seed)
+        await _live_through_faults(world, ledger, report, users, seconds)
+        trouble = await world.healed(HEALED_WITHIN_S)
+        if trouble:
+            ledger.violated(f"not healthy {HEALED_WITHIN_S:g} s after the end: {trouble}")
+        await asyncio.gather(*(user.look_back() for user in users))
         await verify(world, ledger)
-        return report.summary(
-            acknowledged=ledger.acknowledged, accounts=len(ledger.accounts), violations=ledger.violations
-        )
+        world.keep = bool(ledger.violations)
+        return report.summary(ledger) | ({"kept": str(world.folder)} if world.keep else {})
+
+
+async def _live_through_faults(world: World, ledger: Ledger, report: Report, users: list[User], seconds: float) -> None:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for user in users:
+            group.create_task(user.live(stop))
+        try:
+            await drive(world, ledger, report, Random(report.seed), seconds)
+        finally:
+            stop.set()
+
+
+def _users(world: World, ledger: Ledger, report: Report, seed: int) -> list[User]:
+    users = []
+    for region, phone in PHONES.items():
+        for number in range(USERS_PER_REGION):
+            random = Random(f"{seed} {region} {number}")
+            client = Client(world, ledger, report, random, phone=phone.format(1000 + number), region=region)
+            users.append(User(client, ledger, random, region=region))
+    return users

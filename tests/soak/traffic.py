@@ -2,276 +2,284 @@
 
 import asyncio
 import hashlib
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from aiohttp import ClientError, ClientTimeout, FormData
+from aiohttp import FormData
 
+from tests.soak.client import By, Client, Reply
 from tests.soak.ledger import Account, Expected, Ledger
-from tests.soak.report import Report
-from tests.soak.world import World
+from tests.soak.logins import Logins
 
-TRIES_WITHIN_S = 60.0
-PASSWORD = "a-password-of-the-soak"
 PNG = b"\x89PNG\r\n\x1a\n"
-ADDRESS = {"address_text": "Street 1", "lat": 25.3, "lng": 51.5}
-REQUEST = {"car_make": "Toyota", "car_model": "Hilux", "car_year": 2020}
-ADDRESSES_MAX = 15
+PAGE = 100
+SURELY_ON_A_PAGE = 90  # the newest: creates that nobody knows of may be on it too
+TRIES_AT_QUIET = 5
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer; status 0 when there was none."""
+class Kind:
+    """A list that a user keeps. `mark` is a field that never changes and tells whose create a row comes from; `value` is
+    the field that changes.
+    """
 
-    status: int
-    body: bytes = b""
-    token: str = ""
-    cookie: str = ""
-    shard: str = ""
+    name: str
+    path: str
+    fixed: dict[str, Any]
+    mark: str
+    value: str
+    rows_max: int = 10**6
 
-    @property
-    def json(self) -> Any:
-        """The body as JSON, an empty object if it is none."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return {}
-
-    @property
-    def code(self) -> str:
-        """The problem's code, if it is one."""
-        found = self.json
-        return str(found.get("code", "")) if isinstance(found, dict) and self.status >= 400 else ""
+    def body(self, mark: str) -> dict[str, Any]:
+        """What to send for a new one."""
+        return {**self.fixed, self.mark: mark}
 
 
-class Client:
-    """One user: an account, its credentials, its consistency token."""
+ADDRESS = Kind(
+    "address",
+    "/addresses",
+    {"label": "home", "lat": 25.3, "lng": 51.5},
+    mark="address_text",
+    value="label",
+    rows_max=12,
+)
+VEHICLE = Kind(
+    "vehicle",
+    "/vehicles",
+    {"make": "Toyota", "year": 2020, "nickname": "mine"},
+    mark="model",
+    value="nickname",
+    rows_max=5,
+)
+REQUEST = Kind(
+    "request",
+    "/requests",
+    {"car_make": "Toyota", "car_model": "Hilux", "car_year": 2020},
+    mark="part_description",
+    value="status",
+)
 
-    def __init__(
-        self, world: World, ledger: Ledger, report: Report, random: Random, *, region: str, phone: str
-    ) -> None:
-        self._world = world
+
+class User:
+    """A customer: an account and an app. `live` until told to stop, then `look_back` when all is quiet."""
+
+    def __init__(self, client: Client, ledger: Ledger, random: Random, *, region: str) -> None:
+        self._client = client
         self._ledger = ledger
-        self._report = report
         self._random = random
         self._region = region
-        self._shard = region  # until registration has said which of its shards it is
-        self._phone = phone
-        self._token = ""
-        self._access = ""
-        self._cookie = ""
-        self.account: Account | None = None
+        self._logins = Logins(client, ledger)
+        self._account: Account | None = None
 
     async def live(self, stop: asyncio.Event) -> None:
         """Register, then act until told to stop."""
-        await self._register()
+        self._account = await self._logins.register(self._region)
+        if self._account is None:
+            return
+        actions: list[tuple[int, Callable[[], Any]]] = [
+            (36, self._read_lists),
+            (14, lambda: self._create(self._random.choice([ADDRESS, VEHICLE, REQUEST]))),
+            (10, lambda: self._change(self._random.choice([ADDRESS, VEHICLE]))),
+            (5, lambda: self._remove(self._random.choice([ADDRESS, VEHICLE]))),
+            (5, self._cancel),
+            (6, self._rename),
+            (7, self._upload),
+            (8, self._download),
+            (2, self._delete_upload),
+            (8, lambda: self._visit(self._random.choice(["token", "cookie"]))),
+            (2, self._logins.refresh),
+            (1, lambda: self._log_out(self._random.choice(["token", "cookie"]))),
+        ]
+        weights = [weight for weight, _ in actions]
         while not stop.is_set():
-            action = self._random.choices(
-                [self._read_lists, self._add_address, self._relabel, self._remove, self._ask, self._cancel,
-                 self._upload, self._download, self._rename, self._visit, self._log_in],
-                [40, 8, 8, 4, 8, 5, 6, 8, 6, 10, 2],
-            )[0]  # fmt: skip
-            await action()
+            if not self._client.access_token:
+                await self._logins.log_in("token")
+                continue
+            await self._random.choices([action for _, action in actions], weights)[0]()
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        access: str = "writes",
-        cookie: bool = False,
-        headers: dict[str, str] | None = None,
-        **more: Any,
-    ) -> Reply:
-        sent = {"X-Request-Timeout": "6", **(headers or {})}
-        if cookie:
-            sent["Cookie"] = self._cookie
-        elif self._access:
-            sent["Authorization"] = f"Bearer {self._access}"
-        if self._token:
-            sent["Consistency-Token"] = self._token
-        reply = await self._sent(method, path, sent, more)
-        if reply.token:
-            self._token = reply.token
-        self._report.answered(self._shard, access, reply.status, reply.code)
-        return reply
+    async def look_back(self) -> None:
+        """When nothing is broken any more: one is still logged in, and reads everything that was acknowledged."""
+        if self._account is None:
+            return
+        for by in self._sessions():
+            await self._at_quiet(lambda by=by: self._logins.visit(self._known, by))  # type: ignore[misc]
+        if not self._client.access_token:
+            await self._logins.log_in("token")
+        for kind in (ADDRESS, VEHICLE, REQUEST):
+            await self._at_quiet(lambda kind=kind: self._sees(kind, None))  # type: ignore[misc]
+        await self._at_quiet(self._reads_name)
+        for id, row in self._known.rows["upload"].items():
+            if row.surely_there:
+                await self._at_quiet(lambda id=id, row=row: self._fetch(id, row))  # type: ignore[misc]
 
-    async def _sent(self, method: str, path: str, headers: dict[str, str], more: dict[str, Any]) -> Reply:
-        session = self._random.choice(self._world.serving).client.session
-        try:
-            async with session.request(
-                method, f"/api/v1{path}", headers=headers, timeout=ClientTimeout(total=20), **more
-            ) as answer:
-                body = await answer.read()
-                cookie = answer.cookies.get("meridian_session")
-                return Reply(
-                    answer.status,
-                    body,
-                    token=answer.headers.get("Consistency-Token", ""),
-                    cookie=cookie.value if cookie else "",
-                    shard=answer.headers.get("Meridian-Route", "").partition("/")[0],
-                )
-        except (ClientError, TimeoutError, OSError):
-            return Reply(0)
+    async def _at_quiet(self, read: Callable[[], Any]) -> None:
+        """A read that has no excuse any more."""
+        for _ in range(TRIES_AT_QUIET):
+            reply: Reply = await read()
+            if reply.status == 200:
+                return
+            await asyncio.sleep(0.5)
+        self._client.violated(f"cannot read although nothing is broken: {reply}")
 
-    async def _until_known(self, method: str, path: str, **more: Any) -> Reply | None:
-        """Repeat a POST with one idempotency key until its outcome is known; None if that takes too long."""
-        key = f"{self._random.getrandbits(64):x}"
-        deadline = asyncio.get_running_loop().time() + TRIES_WITHIN_S
-        while asyncio.get_running_loop().time() < deadline:
-            made = {name: value() if callable(value) else value for name, value in more.items()}
-            reply = await self._call(method, path, headers={"Idempotency-Key": key}, **made)
-            busy = reply.status == 409 and "another request" in str(reply.json)
-            retry = reply.status in (0, 503, 504) or busy or reply.code == "write_lost"
-            if not retry:
-                return reply
-            await asyncio.sleep(self._random.uniform(0.05, 0.3))
-        return None
+    def _sessions(self) -> list[By]:
+        kept: list[tuple[By, str]] = [("token", self._client.access_token), ("cookie", self._client.cookie)]
+        return [by for by, credential in kept if credential]
 
-    async def _register(self) -> None:
-        body = {"full_name": "At first", "phone_number": self._phone, "password": PASSWORD, "role": "customer"}
-        reply = await self._until_known("POST", "/auth/register", json=body)
-        assert reply is not None
-        assert reply.status == 201, reply
-        self._access, self._shard = reply.json["access_token"], reply.shard
-        self.account = Account(self._region, self._phone, UUID(reply.json["user"]["id"]), {"At first"})
-        self._ledger.accounts.append(self.account)
-        self._ledger.acknowledged += 1
+    async def _visit(self, by: By) -> None:
+        if by in self._sessions():
+            await self._logins.visit(self._known, by)
+        else:
+            await self._logins.log_in(by)
 
-    async def _log_in(self) -> None:
-        body = {"phone_number": self._phone, "password": PASSWORD, "cookie": True}
-        reply = await self._call("POST", "/auth/login", json=body)
-        if reply.cookie:
-            self._cookie = f"meridian_session={reply.cookie}"
-        elif reply.status in (401, 404):
-            self._ledger.violated(f"{self._phone}: cannot log in to an account that was acknowledged: {reply.body!r}")
+    async def _log_out(self, by: By) -> None:
+        if by in self._sessions():
+            await self._logins.log_out(by)
 
-    async def _visit(self) -> None:
-        """A session that was begun and not ended is never refused, whatever happened to the session store."""
-        if not self._cookie:
-            return await self._log_in()
-        reply = await self._call("GET", "/auth/session", access="reads", cookie=True)
-        if reply.status in (401, 403):
-            self._ledger.violated(f"{self._phone}: was logged out by a fault: {reply.body!r}")
-        return None
-
-    async def _add_address(self) -> None:
-        rows = self._known.rows["address"]
-        if sum(row.maybe_there for row in rows.values()) < ADDRESSES_MAX:
-            await self._create("address", "/addresses", lambda mark: {**ADDRESS, "label": mark}, "label")
-
-    async def _ask(self) -> None:
-        await self._create("request", "/requests", lambda mark: {**REQUEST, "part_description": mark}, "status")
-
-    async def _create(self, kind: str, path: str, body: Any, value: str) -> None:
+    async def _create(self, kind: Kind) -> None:
+        if sum(row.maybe_there for row in self._known.rows[kind.name].values()) >= kind.rows_max:
+            return
         mark = f"{self._random.getrandbits(64):016x}"
-        self._known.attempts[kind][mark] = None
-        reply = await self._until_known("POST", path, json=body(mark))
+        self._known.attempts[kind.name][mark] = None
+        reply = await self._client.until_known("POST", kind.path, json=kind.body(mark))
         if reply is None:
             return
         if reply.status != 201:
-            self._ledger.violated(f"{self._phone}: POST {path} answered {reply.status} {reply.body[:200]!r}")
+            self._client.violated(f"POST {kind.path} answered {reply}")
             return
         id = UUID(reply.json["id"])
-        self._ledger.created(self._known, kind, mark, id, reply.json[value])
+        self._ledger.created(self._known, kind.name, mark, id, reply.json[kind.value])
         await self._sees(kind, id)
 
-    async def _relabel(self) -> None:
-        found = self._some("address")
+    async def _change(self, kind: Kind) -> None:
+        found = self._some(kind.name)
         if found is None:
             return
         id, row = found
-        label = f"{self._random.getrandbits(64):016x}"
-        reply = await self._call("PATCH", f"/addresses/{id}", json={"label": label})
+        value = f"{self._random.getrandbits(64):016x}"
+        reply = await self._client.call("PATCH", f"{kind.path}/{id}", json={kind.value: value})
         if reply.status == 200:
-            self._ledger.changed(row, label, known=True)
-            await self._sees("address", id)
-        elif reply.status in (0, 504) or reply.code == "outcome_unknown":
-            self._ledger.changed(row, label, known=False)
-        elif reply.status == 404 and row.surely_there:
-            self._ledger.violated(f"{self._phone}: address {id} is gone")
+            self._ledger.changed(row.value, value, known=True)
+            await self._sees(kind, id)
+        elif reply.outcome_is_unknown:
+            self._ledger.changed(row.value, value, known=False)
+        self._judge_absence(reply, kind.name, id, row)
 
-    async def _remove(self) -> None:
-        found = self._some("address")
-        if found is None:
+    async def _remove(self, kind: Kind) -> None:
+        if await self._deleted(kind.name, kind.path):
+            await self._sees(kind, None)
+
+    async def _delete_upload(self) -> None:
+        gone = await self._deleted("upload", "/uploads")
+        if gone is None:
             return
+        reply = await self._client.call("GET", f"/uploads/{gone}", access="reads", expected={404})
+        if reply.status == 200:
+            self._client.violated(f"upload {gone} was deleted and is read")
+
+    async def _deleted(self, kind: str, path: str) -> UUID | None:
+        """Delete some row; its id if that was acknowledged."""
+        found = self._some(kind)
+        if found is None:
+            return None
         id, row = found
-        reply = await self._call("DELETE", f"/addresses/{id}")
+        reply = await self._client.call("DELETE", f"{path}/{id}")
         if reply.status == 204:
             self._ledger.removed(row, known=True)
-        elif reply.status in (0, 504) or reply.code == "outcome_unknown":
+            return id
+        if reply.outcome_is_unknown:
             self._ledger.removed(row, known=False)
+        self._judge_absence(reply, kind, id, row)
+        return None
+
+    def _judge_absence(self, reply: Reply, kind: str, id: UUID, row: Expected) -> None:
+        if reply.status != 404:
+            return
+        if row.surely_there:
+            self._client.violated(f"{kind} {id} was acknowledged and is gone")
+        row.maybe_there = False
 
     async def _cancel(self) -> None:
         found = self._some("request")
-        if found is None or found[1].values != {"active"}:
+        if found is None or found[1].value.known != "active":
             return
         id, row = found
-        reply = await self._until_known("POST", f"/requests/{id}/cancel")
+        reply = await self._client.until_known("POST", f"/requests/{id}/cancel")
         if reply is None:
-            self._ledger.changed(row, "cancelled", known=False)
+            self._ledger.changed(row.value, "cancelled", known=False)
         elif reply.status == 200:
-            self._ledger.changed(row, "cancelled", known=True)
-            await self._sees("request", id)
+            self._ledger.changed(row.value, "cancelled", known=True)
+            await self._sees(REQUEST, id)
         else:
-            self._ledger.violated(f"{self._phone}: cancel of {id} answered {reply.status} {reply.body[:200]!r}")
+            self._client.violated(f"cancel of {id} answered {reply}")
 
     async def _rename(self) -> None:
         name = f"Name {self._random.getrandbits(32):x}"
-        reply = await self._call("PATCH", "/me", json={"full_name": name})
+        reply = await self._client.call("PATCH", "/me", json={"full_name": name})
         if reply.status == 200:
-            self._known.names = {name}
-            self._ledger.acknowledged += 1
-            seen = await self._call("GET", "/me", access="reads")
-            if seen.status == 200 and seen.json["full_name"] != name:
-                self._ledger.violated(f"{self._phone}: wrote the name {name} and read {seen.json['full_name']}")
-        elif reply.status in (0, 504) or reply.code == "outcome_unknown":
-            self._known.names |= {name}
+            self._ledger.changed(self._known.name, name, known=True)
+            await self._reads_name()
+        elif reply.outcome_is_unknown:
+            self._ledger.changed(self._known.name, name, known=False)
+
+    async def _reads_name(self) -> Reply:
+        reply = await self._client.call("GET", "/me", access="reads")
+        if reply.status == 200 and not self._known.name.may_be(reply.json["full_name"]):
+            self._client.violated(f"is called {reply.json['full_name']}, not {self._known.name}")
+        return reply
 
     async def _upload(self) -> None:
         data = PNG + self._random.randbytes(self._random.randint(1, 200_000))
         mark = hashlib.sha256(data).hexdigest()
         self._known.attempts["upload"][mark] = None
-        reply = await self._until_known("POST", "/uploads", data=lambda: _form(data))
+        reply = await self._client.until_known("POST", "/uploads", data=lambda: _form(data))
         if reply is None:
             return
         if reply.status != 201 or reply.json["sha256"] != mark:
-            self._ledger.violated(f"{self._phone}: upload answered {reply.status} {reply.body[:200]!r}")
+            self._client.violated(f"upload answered {reply}")
             return
-        self._ledger.created(self._known, "upload", mark, UUID(reply.json["id"]), mark)
+        id = UUID(reply.json["id"])
+        self._ledger.created(self._known, "upload", mark, id, mark)
+        await self._fetch(id, self._known.rows["upload"][id])
 
     async def _download(self) -> None:
         found = self._some("upload")
-        if found is None:
-            return
-        id, row = found
-        reply = await self._call("GET", f"/uploads/{id}", access="reads")
-        if reply.status == 200 and hashlib.sha256(reply.body).hexdigest() not in row.values:
-            self._ledger.violated(f"{self._phone}: upload {id} came back as something else")
-        if reply.status == 404:
-            self._ledger.violated(f"{self._phone}: upload {id} is gone")
+        if found is not None:
+            await self._fetch(*found)
+
+    async def _fetch(self, id: UUID, row: Expected) -> Reply:
+        reply = await self._client.call("GET", f"/uploads/{id}", access="reads")
+        if reply.status == 200 and not row.value.may_be(hashlib.sha256(reply.body).hexdigest()):
+            self._client.violated(f"upload {id} came back as something else")
+        self._judge_absence(reply, "upload", id, row)
+        return reply
 
     async def _read_lists(self) -> None:
-        await self._sees(self._random.choice(["address", "request"]), None)
+        await self._sees(self._random.choice([ADDRESS, VEHICLE, REQUEST]), None)
 
-    async def _sees(self, kind: str, id: UUID | None) -> None:
-        """Read one's own list: everything that was acknowledged is in it as it was acknowledged, and nothing else."""
-        path, value = {"address": ("/addresses", "label"), "request": ("/requests", "status")}[kind]
-        reply = await self._call("GET", path, access="reads", params={"limit": "100"})
+    async def _sees(self, kind: Kind, id: UUID | None) -> Reply:
+        """Read one's own list: it holds everything (or the one row) as it was acknowledged, and nothing of others."""
+        reply = await self._client.call("GET", kind.path, access="reads", params={"limit": str(PAGE)})
         if reply.status != 200:
-            return
-        shown = {UUID(item["id"]): item[value] for item in reply.json["items"]}
-        rows = self._known.rows[kind]
-        newest = sorted(rows, reverse=True)[:90]  # a page has a hundred
-        for known in newest if id is None else [id]:
-            row = rows[known]
-            if row.surely_there and known not in shown:
-                self._ledger.violated(f"{self._phone}: {kind} {known} was acknowledged and is not read")
-            if known in shown and (not row.maybe_there or shown[known] not in row.values):
-                self._ledger.violated(f"{self._phone}: {kind} {known} is read as {shown[known]}, not {row.values}")
+            return reply
+        shown = {UUID(item["id"]): item for item in reply.json["items"]}
+        rows, attempts = self._known.rows[kind.name], self._known.attempts[kind.name]
+        for stranger in [item for item in shown.values() if item[kind.mark] not in attempts]:
+            self._client.violated(f"is shown a {kind.name} of somebody else: {stranger['id']}")
+        for known in sorted(rows, reverse=True)[:SURELY_ON_A_PAGE] if id is None else [id]:
+            self._compare(kind, known, rows[known], shown.get(known))
+        return reply
+
+    def _compare(self, kind: Kind, id: UUID, row: Expected, shown: dict[str, Any] | None) -> None:
+        if shown is None:
+            if row.surely_there:
+                self._client.violated(f"{kind.name} {id} was acknowledged and is not read")
+        elif not row.maybe_there:
+            self._client.violated(f"{kind.name} {id} was removed and is read")
+        elif not row.value.may_be(shown[kind.value]):
+            self._client.violated(f"{kind.name} {id} is read as {shown[kind.value]}, not {row.value}")
 
     def _some(self, kind: str) -> tuple[UUID, Expected] | None:
         there = [(id, row) for id, row in self._known.rows[kind].items() if row.maybe_there]
@@ -279,8 +287,8 @@ class Client:
 
     @property
     def _known(self) -> Account:
-        assert self.account is not None
-        return self.account
+        assert self._account is not None
+        return self._account
 
 
 def _form(data: bytes) -> FormData:

@@ -30,7 +30,7 @@ a dropped connection), send the same request with the same key: it is done once,
 Be ready for codes that are not listed here: their status says enough.
 
 **Limits.** Each user, each address of callers who are not logged in, and attempts to log in are limited. `RateLimit`
-says on every answer how many more requests are left, `RateLimit-Policy` what the limit is; a 429 says when to come back.
+says on every answer how many more requests are left, `RateLimit-Policy` what the limit is; a 429 says when to return.
 
 **Pages.** Lists answer `{{"items": [...], "next": ...}}`. Ask with `limit` ({PAGE_ITEMS_DEFAULT} by default, at
 most {PAGE_ITEMS_MAX}); hand `next` back as `cursor`, unchanged, until it is null. A list over several shards says
