@@ -96,12 +96,15 @@ class Roles:
 def assign(before: Roles, states: Mapping[Address, NodeState], now: float) -> Roles:
     """Derive the roles of a shard's nodes from fresh evidence.
 
-    The first system id seen is the shard's for the life of the process; a node of another cluster is never used.
+    The system id of the first primary seen is the shard's for the life of the process; a node of another cluster is
+    never used.
     A primary must not be on an older timeline than one already accepted. Two writable nodes: no primary, and an alarm.
     A replica that replayed what a failover cut off is not read from.
     """
     fresh = {at: s.evidence for at, s in states.items() if s.evidence is not None and s.is_fresh(now)}
-    system_id = before.system_id or _first_system_id(fresh)
+    # A replica alone does not decide whose cluster it is: it may be the one whose address is wrong.
+    decided = before.system_id if before.timeline else None
+    system_id = decided or _first_system_id(fresh) or before.system_id
     strangers = [at for at, e in fresh.items() if e.system_id != system_id]
     family = {at: e for at, e in fresh.items() if e.system_id == system_id}
     writable = [at for at, e in family.items() if not e.in_recovery and e.timeline >= before.timeline]

@@ -138,13 +138,13 @@ class Limiter:
         self._breaker = self._breaker.asked(self._clock())
         try:
             ahead = await shared.exchange(owed)
+            for one, ahead_us in zip(owed, ahead, strict=True):
+                self._ledger.merge(one.key, ahead_us, asked_at)
         except StoreUnreachable as exc:
             self._failed(owed, str(exc))
         except Exception as exc:  # noqa: BLE001 - the monitor of this task: without it limits would never be shared again
             self._failed(owed, type(exc).__name__)
         else:
-            for one, ahead_us in zip(owed, ahead, strict=True):
-                self._ledger.merge(one.key, ahead_us, asked_at)
             self._answered()
         self._tell_soon()
 

@@ -67,6 +67,19 @@ def whatever(id: UUID) -> Query[StoredFile]:
     )
 
 
+def gone(id: UUID) -> Query[bool]:
+    """One row, if this shard holds the bucket and the file has no row in it, or a deleted one; else none.
+
+    A shard that the bucket has left knows no file in it, so that finding none there proves nothing.
+    """
+    return Query(
+        """SELECT true AS gone FROM meridian.bucket WHERE bucket = $1 AND state = 'owned' AND NOT EXISTS (
+               SELECT FROM meridian.file WHERE bucket = $1 AND id = $2 AND state <> 'deleted')""",
+        (placement_of(id).bucket, id),
+        lambda row: bool(row["gone"]),
+    )
+
+
 def settled(id: UUID) -> Write[StoredFile]:
     """A spooled file is in the store now. Raises NotFound when it was deleted, or settled by another, meanwhile."""
     bucket = placement_of(id).bucket
@@ -136,6 +149,7 @@ def purgeable(grace_s: float = FILE_GRACE_S) -> Query[UUID]:
     """Files deleted so long ago that no put of them can be under way any more."""
     return Query(
         """SELECT id FROM meridian.file WHERE state = 'deleted' AND changed_at < now() - make_interval(secs => $1)
+               AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
            ORDER BY changed_at LIMIT $2""",
         (grace_s, FILE_SWEEP_ROWS),
         lambda row: UUID(str(row["id"])),

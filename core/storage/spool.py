@@ -12,9 +12,10 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
 from core.errors import StorageUnavailable, TooLarge, UnsupportedMedia
@@ -23,6 +24,8 @@ from core.storage.local import has_room_at, sync
 from core.storage.media import HEAD_BYTES, media_type_of
 from core.storage.store import Contents
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _KINDS = "an image (JPEG, PNG, WebP) or a PDF"
 
@@ -50,14 +53,13 @@ class Spool:
         self._waiting = folder / "waiting"
         self._now = now
         self._receiving = 0
+        self._is_open = False
         self.name = ""
         self.figures = SpoolFigures()
         self.unclaimed: set[UUID] = set()
 
     async def open(self) -> None:
         """Make the folders and learn the spool's name. Raises StorageUnavailable when the disk refuses."""
-        with _disk():
-            self.name = await asyncio.to_thread(self._make)
         await self.look()
 
     def path(self, id: UUID) -> Path:
@@ -76,18 +78,19 @@ class Spool:
         """
         if self._receiving >= UPLOADS_AT_ONCE_MAX:
             raise StorageUnavailable(f"{UPLOADS_AT_ONCE_MAX} uploads are under way already")
-        if not self.name:
-            await self.open()  # the disk refused when this process started
+        if not self._is_open:
+            await self.open()  # the disk has refused, or lost our folders
         self._receiving += 1
         incoming = self._incoming / str(id)
         try:
             with _disk():
-                contents = await self._received(incoming, chunks)
-                await asyncio.to_thread(self._keep, incoming, self.path(id))
-            return contents
+                return await self._received(incoming, self.path(id), chunks)
+        except BaseException:
+            incoming.unlink(missing_ok=True)
+            self.path(id).unlink(missing_ok=True)
+            raise
         finally:
             self._receiving -= 1
-            incoming.unlink(missing_ok=True)
 
     async def remove(self, id: UUID) -> None:
         """Forget a file; that there is none is no error."""
@@ -96,9 +99,12 @@ class Spool:
 
     async def look(self) -> list[UUID]:
         """The files that wait, oldest first; brings `figures` up to date."""
-        with _disk():
-            found = await asyncio.to_thread(lambda: sorted(_files(self._waiting)))
-            has_room = await asyncio.to_thread(has_room_at, self._waiting)
+        try:
+            with _disk():
+                found, has_room = await asyncio.to_thread(self._look)
+        except StorageUnavailable:
+            self._is_open, self.figures = False, replace(self.figures, has_room=False)
+            raise
         self.unclaimed &= {id for _, _, id in found}
         waiting = [(since, size) for since, size, id in found if id not in self.unclaimed]
         oldest_s = max(0.0, self._now() - waiting[0][0]) if waiting else 0.0
@@ -123,6 +129,12 @@ class Spool:
             if self._now() - changed_at > FILE_GRACE_S:
                 (self._incoming / str(id)).unlink(missing_ok=True)
 
+    def _look(self) -> tuple[list[tuple[float, int, UUID]], bool]:
+        if not self._is_open:
+            self.name = self._make()
+            self._is_open = True
+        return sorted(_files(self._waiting)), has_room_at(self._waiting)
+
     def _make(self) -> str:
         for folder in (self._incoming, self._waiting):
             folder.mkdir(parents=True, exist_ok=True)
@@ -136,13 +148,15 @@ class Spool:
             mine.unlink()
         return name.read_text()
 
-    async def _received(self, incoming: Path, chunks: AsyncIterator[bytes]) -> Contents:
+    async def _received(self, incoming: Path, path: Path, chunks: AsyncIterator[bytes]) -> Contents:
         await asyncio.to_thread(self._require_room)
-        with await asyncio.to_thread(incoming.open, "xb") as file:
-            draft = _Draft(file)
+        with _Draft(incoming) as draft:
+            await _finished(draft.open)
             async for chunk in chunks:
-                await asyncio.to_thread(draft.write, chunk)
-            return await asyncio.to_thread(draft.finish)
+                await _finished(draft.write, chunk)
+            contents = await _finished(draft.finish)
+        await _finished(self._keep, incoming, path)
+        return contents
 
     def _require_room(self) -> None:
         if not has_room_at(self._incoming):
@@ -156,12 +170,22 @@ class Spool:
 class _Draft:
     """A file while it comes in: written, counted, hashed, and known by its first bytes as soon as they are there."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO = BytesIO()
         self._sha256 = hashlib.sha256()
         self._size = 0
         self._head = b""
         self._media_type: str | None = None
+
+    def __enter__(self) -> "_Draft":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def open(self) -> None:
+        self._file = self._path.open("xb")
 
     def write(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -196,6 +220,18 @@ def _files(folder: Path) -> Iterator[tuple[float, int, UUID]]:
             with suppress(FileNotFoundError, ValueError):
                 found = entry.stat()
                 yield found.st_mtime, found.st_size, UUID(entry.name)
+
+
+async def _finished(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Run a disk call in a thread. Who is cancelled meanwhile waits for its end, for a thread cannot be stopped, and
+    would make a file after we have cleared up.
+    """
+    running = asyncio.create_task(asyncio.to_thread(work, *arguments, **named))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 @contextmanager

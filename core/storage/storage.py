@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from core.breaker import Breaker, BreakerState
 from core.changes import OnChange
 from core.errors import NotFound, StorageUnavailable
@@ -27,7 +25,6 @@ from core.storage.store import Contents, FileMissing, FileStore, StoreKind, Stor
 
 FELL_BACK: Final = "Falling back to local file storage"
 RETURNED: Final = "File storage is back"
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +133,6 @@ class Storage:
                 self._failed(str(exc))
                 raise StorageUnavailable("the file's store does not answer now", retry_after_s=2) from exc
             except FileMissing as exc:
-                _log.error("stored file missing", region=self.region, key=key)
                 raise NotFound("the file is not in its store any more") from exc
             self._answered()
             yield chunks

@@ -236,13 +236,39 @@ async def test_what_a_failover_cut_off_is_told_once_as_write_lost(
     await healthy(facade)
 
 
+async def test_two_writable_nodes_stop_the_shards_writes_until_one_is_fenced(
+    shaken: System, facade: Client, phones: Phones
+) -> None:
+    person, neighbour = await person_on(facade, phones, "sa-1"), await person_on(facade, phones, "sa-2")
+    await healthy(facade)
+    shard = shaken.cluster.shard("sa-1")
+    old = next(node for node in shard.nodes if not node.is_standby)
+    new = next(node for node in shard.nodes if node.is_standby)
+    await new.promote()  # while the primary is alive: a mistake of whoever manages the cluster
+
+    async def stopped() -> bool:
+        health = (await facade.call("GET", "/health")).json["regions"]["sa"]["shards"]["sa-1"]
+        return "2 writable nodes at once" in health.get("trouble", "")
+
+    await until(stopped, what="both are seen to be writable")
+    for _ in range(5):
+        refused = await add_address(facade, person, "Nowhere")
+        assert (refused.status, refused.json["code"]) == (503, "shard_unavailable")
+        assert (await add_address(facade, neighbour, "Elsewhere")).status == 201
+    await old.kill()
+    await writes_succeed(facade, person)
+    await shard.rebuild(old, new)
+    await healthy(facade)
+
+
 async def test_a_server_with_no_connection_left_is_saturated_not_dead(
     shaken: System, facade: Client, phones: Phones
 ) -> None:
     person = await person_on(facade, phones, "sa-1")
     await healthy(facade)
     shard = shard_of(facade, person)
-    node = shard.nodes[shard.spec.primary]
+    assert shard.roles.primary is not None
+    node = shard.nodes[shard.roles.primary]
     taken: list[asyncpg.Connection] = []
 
     async def take_all() -> None:

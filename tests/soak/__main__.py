@@ -16,10 +16,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--report", type=Path)
+    parser.add_argument("--report", type=Path, help="write the summary here as JSON, too")
+    parser.add_argument("--keep", action="store_true", help="keep logs and data even when every promise was kept")
     asked = parser.parse_args()
     print(f"soak of {asked.seconds:g} s, seed {asked.seed}", flush=True)
-    summary = asyncio.run(soak(asked.seconds, asked.seed))
+    summary = asyncio.run(soak(asked.seconds, asked.seed, keep=asked.keep))
     if asked.report is not None:
         asked.report.write_text(json.dumps(summary, indent=2) + "\n")
     print(text(summary))

@@ -116,14 +116,14 @@ class Client:
             case "token":
                 return {"Authorization": f"Bearer {self.access_token}"}
             case "cookie":
-                return {"Cookie": f"meridian_session={self.cookie}"}
+                return {"Cookie": f"meridian_session={self.cookie}", "X-Requested-With": "the app"}
             case "nobody":
                 return {}
 
     def _judge(self, what: str, by: By, reply: Reply) -> None:
         if reply.status == 500:
             self.violated(f"{what} answered {reply}")
-        if reply.status == 401 and by != "nobody":
+        if reply.status in (401, 403) and by != "nobody":
             self.violated(f"{what}: logged out by a fault: {reply}")
 
     async def _sent(self, method: str, path: str, headers: dict[str, str], more: dict[str, Any]) -> Reply:

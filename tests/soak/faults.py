@@ -1,4 +1,4 @@
-"""The faults: each takes something away for a while and gives it back. One seed decides which, where and for how long."""
+"""The faults: each takes something away for a while and gives it back. One seed decides what, where and how long."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -14,4 +14,4 @@ async def test_no_acknowledged_write_is_lost_or_doubled_whatever_fails() -> None
     print(text(summary))
     assert summary["violations"] == []
     assert summary["acknowledged_writes"] > 200
-    assert len(summary["faults"]) >= 3
+    assert len({fault["dependency"] for fault in summary["faults"]}) >= 3

@@ -22,8 +22,8 @@ TRIES_AT_QUIET = 5
 
 @dataclass(frozen=True)
 class Kind:
-    """A list that a user keeps. `mark` is a field that never changes and tells whose create a row comes from; `value` is
-    the field that changes.
+    """A list that a user keeps. The field `mark` never changes and tells which create a row comes from; the field
+    `value` changes.
     """
 
     name: str

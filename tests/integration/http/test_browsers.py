@@ -142,12 +142,3 @@ async def test_the_admin_port_is_for_no_other_origin(open_to_app: Client) -> Non
         assert response.status == 200
         assert "Access-Control-Allow-Origin" not in response.headers
         assert response.headers["Server"] == "Meridian"
-
-
-async def test_the_admin_port_is_for_no_other_origin(open_to_app: Client) -> None:
-    assert open_to_app.runtime is not None
-    admin = f"http://127.0.0.1:{open_to_app.runtime.settings.admin_port}/metrics"
-    async with open_to_app.session.get(admin, headers={"Origin": APP}) as response:
-        assert response.status == 200
-        assert "Access-Control-Allow-Origin" not in response.headers
-        assert response.headers["Server"] == "Meridian"
