@@ -11,8 +11,10 @@ FILE_GRACE_S, a file with a row is in the spool until its row says that it is in
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -22,7 +24,15 @@ from core.database.shard import Consistency, Shard, Terms
 from core.database.statement import Query, Write
 from core.errors import MeridianError, NotFound, StorageUnavailable
 from core.ids import placement_of
-from core.limits import DRAIN_INTERVAL_S, DRAINS_AT_ONCE, FILE_GRACE_S, FILE_STEP_S, FILE_SWEEP_INTERVAL_S
+from core.limits import (
+    DRAIN_INTERVAL_S,
+    DRAINS_AT_ONCE,
+    FILE_GRACE_S,
+    FILE_STEP_S,
+    FILE_SWEEP_INTERVAL_S,
+    FILE_SWEEP_ROWS,
+    SPOOL_WAIT_MAX_S,
+)
 from core.shard_map.model import ShardName
 from core.storage import local, rows
 from core.storage.rows import StoredFile
@@ -30,6 +40,8 @@ from core.storage.storage import Storage, StorageHealth
 from core.storage.store import Contents, FileDamaged, FileMissing, StoreUnreachable
 
 T = TypeVar("T")
+TRIES_WITHOUT_PAUSE: Final = 5
+"""How often a file is tried without a pause."""
 ELSEWHERE: Final = "the file waits on another server for its store; it can be read when it is there"
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +57,24 @@ class Rows(Protocol):
     async def write_now(self, write: Write[T]) -> T: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often a file has been tried in vain, and when it may be again (loop seconds).
+
+    The first few times at once, for it was the store's fault as a rule and should move when the store is back; then
+    less and less often.
+    """
+
+    count: int = 0
+    next_at: float = 0.0
+
+    def after_one(self, now: float) -> "Tries":
+        """The state after one more try."""
+        doublings = min(max(0, self.count + 1 - TRIES_WITHOUT_PAUSE), 32)
+        pause_s = min(SPOOL_WAIT_MAX_S, DRAIN_INTERVAL_S * 2**doublings) if doublings else 0.0
+        return Tries(self.count + 1, now + pause_s)
+
+
 class Files:
     """The files of one live region: `storage` holds the bytes, `region` the rows."""
 
@@ -52,7 +82,7 @@ class Files:
         self._storage = storage
         self._region = region
         self._settling: set[UUID] = set()
-        self._at_once = asyncio.Semaphore(DRAINS_AT_ONCE)
+        self._tries: dict[UUID, Tries] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -94,6 +124,7 @@ class Files:
         if file.state != "spooled" or file.id in self._settling:
             return file
         self._settling.add(file.id)
+        self._tries[file.id] = self._tries.get(file.id, Tries()).after_one(_now())
         try:
             await self._storage.put(self._key(file.id), self._storage.spool.path(file.id), file.contents)
             return await self._settled(file)
@@ -103,8 +134,9 @@ class Files:
             return file
         except (FileMissing, FileNotFoundError):
             return file  # another process was faster
-        except FileDamaged as exc:
-            _log.error("spooled file damaged", region=self._storage.region, file=str(file.id), reason=str(exc))
+        except (FileDamaged, OSError) as exc:
+            reason = str(exc) if isinstance(exc, FileDamaged) else exc.strerror
+            _log.error("spooled file cannot be read", region=self._storage.region, file=str(file.id), reason=reason)
             return file
         finally:
             self._settling.discard(file.id)
@@ -112,10 +144,16 @@ class Files:
     async def _settled(self, file: StoredFile) -> StoredFile:
         try:
             settled = await self._region.write_now(rows.settled(file.id))
-        except NotFound:
-            settled = file  # deleted, or settled by another process, meanwhile: the spool is done with it
+        except NotFound:  # deleted, or settled by another process, meanwhile: the spool is done with it
+            settled = file
+            if await self._is_gone(file.id):
+                await self._storage.delete(self._key(file.id))  # the purge may have been there before our put
         await self._storage.spool.remove(file.id)
+        self._tries.pop(file.id, None)
         return settled
+
+    async def _is_gone(self, id: UUID) -> bool:
+        return bool(await self._region.read_now(placement_of(id).bucket, rows.gone(id)))
 
     @asynccontextmanager
     async def content(
@@ -125,17 +163,25 @@ class Files:
         it is read raises StoreUnreachable.
         """
         async with contextlib.AsyncExitStack() as stack:
-            chunks = None
-            if file.state == "spooled":
-                if file.spool != self.spool_name:
-                    raise StorageUnavailable(ELSEWHERE, retry_after_s=5)
+            yield await self._opened(file, first, last, stack)
+
+    async def _opened(
+        self, file: StoredFile, first: int, last: int | None, stack: contextlib.AsyncExitStack
+    ) -> AsyncIterator[bytes]:
+        """From our spool, else from the store: the row may be older than what the drain has done since."""
+        is_here = file.state == "spooled" and file.spool == self.spool_name
+        if is_here:
+            with contextlib.suppress(FileMissing):
                 spooled = local.reading(self._storage.spool.path(file.id), first=first, last=last)
-                with contextlib.suppress(FileMissing):  # the drain was faster: then it is in the store
-                    chunks = await stack.enter_async_context(spooled)
-            if chunks is None:
-                stored = self._storage.open(self._key(file.id), first=first, last=last)
-                chunks = await stack.enter_async_context(stored)
-            yield chunks
+                return await stack.enter_async_context(spooled)
+        try:
+            stored = self._storage.open(self._key(file.id), first=first, last=last)
+            return await stack.enter_async_context(stored)
+        except NotFound:
+            if file.state == "spooled" and not is_here:
+                raise StorageUnavailable(ELSEWHERE, retry_after_s=5) from None
+            _log.error("stored file missing", region=self._storage.region, file=str(file.id))
+            raise
 
     async def link(self, file: StoredFile, *, disposition: str) -> str | None:
         """A URL for a stored file, where clients can reach the store."""
@@ -146,22 +192,35 @@ class Files:
     async def drain(self) -> None:
         """Go once through the spool: move what should be in the store, remove what should not be here."""
         waiting = await self._storage.spool.look()
-        await asyncio.gather(*(self._drain(id) for id in waiting if id not in self._settling))
-        if waiting:
-            await self._storage.spool.look()
+        self._tries = {id: self._tries[id] for id in waiting if id in self._tries}
+        if not waiting or not self._storage.uses_store:
+            return
+        queue = iter(self._due(waiting))
+        done = await asyncio.gather(*(self._drain(queue) for _ in range(DRAINS_AT_ONCE)), return_exceptions=True)
+        await self._storage.spool.look()
+        for failure in done:
+            if failure is not None:
+                raise failure
 
-    async def _drain(self, id: UUID) -> None:
-        async with self._at_once:
+    def _due(self, waiting: Sequence[UUID]) -> list[UUID]:
+        """What to move now: what was tried least comes first, so that a file that always fails holds up no other."""
+        now, untried = _now(), Tries()
+        tries = {id: self._tries.get(id, untried) for id in waiting if id not in self._settling}
+        due = [id for id, tried in tries.items() if tried.next_at <= now]
+        return sorted(due, key=lambda id: tries[id].count)
+
+    async def _drain(self, queue: Iterator[UUID]) -> None:
+        for id in queue:
             if not self._storage.uses_store:
                 return
-            with contextlib.suppress(MeridianError):  # a shard that cannot be asked: later
+            with contextlib.suppress(MeridianError, StoreUnreachable):  # a shard or store that cannot be asked: later
                 await self._resolve(id)
 
     async def _resolve(self, id: UUID) -> None:
         found = await self._region.read_now(placement_of(id).bucket, rows.whatever(id))
         if not found:
             self._storage.spool.unclaimed.add(id)
-            if await self._storage.spool.is_old(id):
+            if await self._storage.spool.is_old(id) and await self._is_gone(id):
                 await self._storage.spool.remove(id)
         elif found[0].state == "spooled":
             self._storage.spool.unclaimed.discard(id)
@@ -177,16 +236,21 @@ class Files:
                 await self._sweep(shard, grace_s)
 
     async def _sweep(self, shard: Shard, grace_s: float) -> None:
-        def terms() -> Terms:
-            return Terms(shard.now() + FILE_STEP_S, Consistency.STRONG)
+        """In batches, for an interval at most: then it is another shard's turn."""
+        until = shard.now() + FILE_SWEEP_INTERVAL_S
+        abandoned = purged = FILE_SWEEP_ROWS
+        while FILE_SWEEP_ROWS in (abandoned, purged) and shard.now() < until:
+            abandoned = (await shard.write(rows.abandon(), _terms(shard))).value
+            purged = await self._purge(shard, grace_s)
 
-        await shard.write(rows.abandon(), terms())
-        ids = (await shard.read(rows.purgeable(grace_s), terms())).value
+    async def _purge(self, shard: Shard, grace_s: float) -> int:
+        ids = (await shard.read(rows.purgeable(grace_s), _terms(shard))).value
         for id in ids:
             await self._storage.delete(self._key(id))
             await self._storage.spool.remove(id)
         if ids:
-            await shard.write(rows.forget(ids), terms())
+            await shard.write(rows.forget(ids), _terms(shard))
+        return len(ids)
 
     async def _keep_draining(self) -> None:
         while True:
@@ -194,14 +258,28 @@ class Files:
                 async with asyncio.timeout(DRAIN_INTERVAL_S):
                     await self._storage.healed.wait()
             self._storage.healed.clear()
-            with contextlib.suppress(StorageUnavailable):  # the disk: health says so, and it may be mended
-                await self.drain()
+            await self._monitored("drain", self.drain())
 
     async def _keep_sweeping(self) -> None:
         while True:
             await asyncio.sleep(FILE_SWEEP_INTERVAL_S * random.uniform(0.8, 1.2))  # noqa: S311  not all at once
-            with contextlib.suppress(StorageUnavailable):
-                await self.sweep()
+            await self._monitored("sweep", self.sweep())
+
+    async def _monitored(self, what: str, work: Awaitable[None]) -> None:
+        try:
+            with contextlib.suppress(StorageUnavailable):  # the disk: health says so, and it may be mended
+                await work
+        except Exception as exc:  # noqa: BLE001 - the monitor of these tasks: without it files would wait for ever
+            trace = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(exc.__traceback__)]
+            _log.error(f"{what} of files failed", region=self._storage.region, reason=type(exc).__name__, trace=trace)
 
     def _key(self, id: UUID) -> str:
         return f"{self._storage.region}/{id}"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _terms(shard: Shard) -> Terms:
+    return Terms(shard.now() + FILE_STEP_S, Consistency.STRONG)

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 from core.errors import StorageUnavailable, TooLarge, UnsupportedMedia
 from core.limits import FILE_BYTES_MAX, FILE_GRACE_S, UPLOADS_AT_ONCE_MAX
-from core.storage.local import has_room_at, sync
+from core.storage.local import has_room_at, make, sync
 from core.storage.media import HEAD_BYTES, media_type_of
 from core.storage.store import Contents
 
@@ -137,16 +137,24 @@ class Spool:
 
     def _make(self) -> str:
         for folder in (self._incoming, self._waiting):
-            folder.mkdir(parents=True, exist_ok=True)
+            make(folder)
         name = self._folder / "spool-name"
-        mine = self._folder / f".spool-name.{uuid4().hex}"
-        mine.write_text(uuid4().hex)
+        if not name.exists():
+            self._give_name(name)
+        return name.read_text()
+
+    def _give_name(self, name: Path) -> None:
+        mine = name.with_name(f".spool-name.{uuid4().hex}")
         try:
+            with mine.open("x") as file:
+                file.write(uuid4().hex)
+                file.flush()
+                os.fsync(file.fileno())
             with suppress(FileExistsError):
                 name.hardlink_to(mine)  # the first process wins, and nobody reads half a name
         finally:
-            mine.unlink()
-        return name.read_text()
+            mine.unlink(missing_ok=True)
+        sync(self._folder)
 
     async def _received(self, incoming: Path, path: Path, chunks: AsyncIterator[bytes]) -> Contents:
         await asyncio.to_thread(self._require_room)

@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from core.database.shard import Consistency, Terms
 from core.errors import Conflict, NotFound, StorageUnavailable
 from core.ids import Placement
-from core.limits import FILE_UNUSED_LIFETIME_S
+from core.limits import DRAINS_AT_ONCE, FILE_SWEEP_ROWS, FILE_UNUSED_LIFETIME_S
 from core.region import Region
 from core.storage import rows
 from core.storage.files import Files
@@ -184,6 +185,68 @@ async def test_a_file_that_waits_elsewhere_is_told_to_wait_for(files: Files, reg
     file = replace(await received(files, region, owner, PNG), spool="another server")
     with pytest.raises(StorageUnavailable, match="another server"):
         await read(files, file)
+
+
+async def test_a_row_that_lags_behind_the_drain_hides_no_file(files: Files, region: Region, owner: Owner) -> None:
+    file = await received(files, region, owner, PNG + b"there by now")
+    await files.settle(file)
+    assert await read(files, replace(file, spool="another server")) == PNG + b"there by now"
+
+
+async def test_files_that_cannot_be_moved_hold_up_no_other(
+    files: Files, storage: Storage, region: Region, owner: Owner
+) -> None:
+    bad = [await received(files, region, owner, PNG + bytes([n])) for n in range(DRAINS_AT_ONCE * 2)]
+    for n, file in enumerate(bad):
+        path = storage.spool.path(file.id)
+        if n % 2:
+            path.write_bytes(b"other bytes")
+        else:
+            path.unlink()
+            path.mkdir()  # reading it is an OSError, as of a broken disk
+    good = [await received(files, region, owner, PNG + b"good" + bytes([n])) for n in range(10)]
+    await files.drain()
+    states = [found.state for file in [*bad, *good] if (found := await row(region, file.id))]
+    assert states == ["spooled"] * len(bad) + ["stored"] * len(good)
+    assert storage.health().spooled == len(bad), "and health shows them"
+    assert storage.uses_store, "the store is not to blame"
+
+
+async def test_no_row_in_a_shard_without_the_bucket_proves_nothing(region: Region, owner: Owner) -> None:
+    id = owner.new_id()
+    answers = {}
+    for name, shard in region.shards.items():
+        terms = Terms(asyncio.get_running_loop().time() + 5, Consistency.STRONG)
+        answers[name] = (await shard.read(rows.gone(id), terms)).value
+    holder = region.owner(77).name
+    assert answers == {name: [True] if name == holder else [] for name in region.shards}
+    assert len(answers) > 1
+
+
+async def test_a_put_that_comes_after_the_purge_leaves_nothing(
+    files: Files, storage: Storage, region: Region, owner: Owner
+) -> None:
+    file = await received(files, region, owner, PNG + b"late")
+    await region.write_now(rows.delete(file.id, owner=owner.id))
+    await files.sweep(grace_s=0)
+    await files.receive(file.id, chunks_of(PNG + b"late"))  # a process that was stopped all the time still has it
+    await files.settle(file)
+    assert not storage.spool.holds(file.id)
+    with pytest.raises(NotFound):
+        await read(files, file)
+
+
+async def test_a_sweep_purges_more_than_one_batch(files: Files, region: Region, owner: Owner, system: System) -> None:
+    ids = [owner.new_id() for _ in range(FILE_SWEEP_ROWS * 2 + 1)]
+    async with system.sql("qa-1") as sql:
+        await sql.execute(
+            """INSERT INTO meridian.file (bucket, id, owner, media_type, size, sha256, state)
+               SELECT 77, id, $2, 'image/png', 1, sha256(''), 'deleted' FROM unnest($1::uuid[]) AS id""",
+            ids,
+            owner.id,
+        )
+        await files.sweep(grace_s=0)
+        assert await sql.fetchval("SELECT count(*) FROM meridian.file WHERE owner = $1", owner.id) == 0
 
 
 class Crash(BaseException):

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -96,6 +97,33 @@ async def test_a_sender_who_disappears_leaves_nothing(spool: Spool) -> None:
     receiving.cancel()
     await asyncio.wait([receiving])
     assert everything(spool) == []
+
+
+@pytest.mark.parametrize("steps", range(40))
+async def test_a_sender_who_gives_up_at_any_moment_leaves_nothing(spool: Spool, steps: int) -> None:
+    receiving = asyncio.create_task(spool.receive(uuid4(), chunked(PNG + b"x" * 5000, 8, 1000)))
+    for _ in range(steps):
+        await asyncio.sleep(0.0001)
+    receiving.cancel()
+    await asyncio.wait([receiving])
+    assert receiving.cancelled() == (everything(spool) == [])
+
+
+async def test_a_disk_that_comes_back_is_used_again(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / "qa").rename(tmp_path / "away")
+    (tmp_path / "qa").write_text("no folder")
+    with pytest.raises(StorageUnavailable):
+        await spool.look()
+    assert not spool.figures.has_room
+    (tmp_path / "qa").unlink()
+    (tmp_path / "away").rename(tmp_path / "qa")
+    name = spool.name
+    await spool.receive(uuid4(), chunked(PNG))
+    assert (spool.name, spool.figures.has_room) == (name, True)
+    shutil.rmtree(tmp_path / "qa")
+    with pytest.raises(StorageUnavailable):
+        await spool.look()
+    await spool.receive(uuid4(), chunked(PNG))
 
 
 async def test_uploads_at_once_are_bounded(spool: Spool) -> None:
