@@ -32,6 +32,7 @@ POOL_WAITERS_PER_CONNECTION: Final = 10
 LOCK_WAIT_MS: Final = 2_000
 
 PROBE_INTERVAL_S: Final = 1.0
+PROBE_HURRY_S: Final = 0.2  # while a shard has no primary: a promotion should be seen as soon as it is there
 PROBE_TIMEOUT_S: Final = 2.0
 EVIDENCE_AGE_MAX_S: Final = 5.0
 LAG_MAX_MS: Final = 30_000  # PostgreSQL's own max_standby_streaming_delay default: 30 s

@@ -342,6 +342,8 @@ class Shard:
         now = self._clock()
         before = self.roles
         self.roles = assign(before, {at: node.state for at, node in self.nodes.items()}, now)
+        for node in self.nodes.values():
+            node.watch.hurries = self.roles.primary is None
         if self.roles.primary is not None:
             evidence = self.nodes[self.roles.primary].state.evidence
             if evidence is not None:

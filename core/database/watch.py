@@ -16,7 +16,7 @@ from core.database.evidence import Evidence, NodeState
 from core.database.lineage import Lineage, parse_history
 from core.database.settings import DatabaseSettings, Login
 from core.database.translate import BROKEN
-from core.limits import POSITION_POLL_S, PROBE_INTERVAL_S, PROBE_TIMEOUT_S
+from core.limits import POSITION_POLL_S, PROBE_HURRY_S, PROBE_INTERVAL_S, PROBE_TIMEOUT_S
 from core.shard_map.model import Address
 
 _SYSTEM_ID_SQL = "SELECT system_identifier FROM pg_control_system()"
@@ -41,7 +41,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """Observes one node. `state` is what was last seen; `seen` is awaited after every observation.
+    """Observes one node. `state` is what was last seen; `seen` is awaited after every observation. While it `hurries`,
+    it looks every PROBE_HURRY_S.
 
     `answered_at` tells when the node last answered a statement of the pool: a probe that got no answer meanwhile found
     a busy node, not a dead one.
@@ -73,6 +74,7 @@ class Watch:
         self._system_id = 0
         self._listening = False
         self._lineage: Lineage | None = None
+        self.hurries = False
 
     async def run(self) -> None:
         """Observe until cancelled; never raises, whatever a node or a driver does."""
@@ -128,7 +130,8 @@ class Watch:
     async def _rest(self) -> None:
         """Sleep until somebody asks; while readers wait for a position, poll quickly."""
         self._awaited = [(lsn, future) for lsn, future in self._awaited if not future.done()]
-        pause = POSITION_POLL_S if self._awaited else PROBE_INTERVAL_S
+        calm_s = PROBE_HURRY_S if self.hurries else PROBE_INTERVAL_S
+        pause = POSITION_POLL_S if self._awaited else calm_s
         if not self._asked:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

@@ -60,7 +60,7 @@ def _of_node(subject: str, facts: NodeFacts, settings: Settings, processes: int)
     allowed = facts.max_connections - facts.reserved
     asked = room(settings.database, processes=processes, allowed=allowed, others=facts.others)
     seen = (
-        f"{'replica' if facts.in_recovery else 'primary'}, PostgreSQL {major}; {processes} processes may open"
+        f"{'replica' if facts.in_recovery else 'primary'}, PostgreSQL {major}; {processes} gateway(s) may open"
         f" {asked.needed} of {allowed} connections, others have {facts.others}"
     )
     if asked.fits:

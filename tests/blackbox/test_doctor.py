@@ -47,7 +47,7 @@ async def test_pools_that_do_not_fit_all_processes_are_told_with_sizes_that_do(
     assert status == 1
     warnings = [line for line in found["WARN"] if "DB_POOL_MAX" in line]
     assert len(warnings) == 6, "one for each server"
-    assert "40 processes may open" in warnings[0]
+    assert "40 gateway(s) may open" in warnings[0]
 
 
 async def test_pool_sizes_far_from_the_guides_table_are_told(variables: Mapping[str, str], tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tests.soak.report import Report
 from tests.soak.world import World
 
 TRIES_WITHIN_S = 60.0
+HANG_UPS = 0.06  # so many POSTs are cut off by their sender, as by a phone that loses its network, and sent again
+HANG_UP_WITHIN_S = 0.15
 ALLOWED_S = 6
 By = Literal["token", "cookie", "nobody"]
 
@@ -66,6 +68,7 @@ class Client:
         self._report = report
         self._random = random
         self._consistency_token = ""
+        self._promotions_told = 0
 
     async def call(
         self,
@@ -76,15 +79,16 @@ class Client:
         by: By = "token",
         expected: Collection[int] = (),
         headers: dict[str, str] | None = None,
+        patience_s: float = 3 * ALLOWED_S,  # longer than the gateway may take: it must end each request itself
         **more: Any,
     ) -> Reply:
-        """One request, counted. A violation: a fault of the server itself, or a session refused that was not ended.
-        `expected` are statuses that are right for once.
+        """One request, counted. `expected` are statuses that are right for once. Violations are a fault of the server
+        itself, a session refused that was not ended, and `write_lost` more than once for each promotion.
         """
         sent = {"X-Request-Timeout": str(ALLOWED_S), **self._credentials(by), **(headers or {})}
         if self._consistency_token:
             sent["Consistency-Token"] = self._consistency_token
-        reply = await self._sent(method, path, sent, more)
+        reply = await self._sent(method, path, sent, patience_s, more)
         self._consistency_token = reply.token or self._consistency_token
         self._report.answered(self.lane, access, reply.status, reply.code, fine=reply.status in expected)
         if reply.status not in expected:
@@ -98,14 +102,22 @@ class Client:
         """
         key = f"{self._random.getrandbits(64):x}"
         deadline = asyncio.get_running_loop().time() + TRIES_WITHIN_S
+        if self._random.random() < HANG_UPS:
+            patience_s = self._random.uniform(0, HANG_UP_WITHIN_S)
+            reply = await self._try(method, path, key, more, expected={0}, patience_s=patience_s)
+            if reply.status != 0 and not _is_open(reply):
+                return reply
         while asyncio.get_running_loop().time() < deadline:
-            made = {name: value() if callable(value) else value for name, value in more.items()}
-            reply = await self.call(method, path, headers={"Idempotency-Key": key}, **made)
-            if not (reply.status in (0, 503, 504) or reply.code == "write_lost" or _is_under_way(reply)):
+            reply = await self._try(method, path, key, more)
+            if not _is_open(reply):
                 return reply
             await asyncio.sleep(self._random.uniform(0.05, 0.3))
         self._ledger.unknown += 1
         return None
+
+    async def _try(self, method: str, path: str, key: str, more: dict[str, Any], **how: Any) -> Reply:
+        made = {name: value() if callable(value) else value for name, value in more.items()}
+        return await self.call(method, path, headers={"Idempotency-Key": key}, **how, **made)
 
     def violated(self, what: str) -> None:
         """Note a promise to this user that was broken."""
@@ -123,13 +135,20 @@ class Client:
     def _judge(self, what: str, by: By, reply: Reply) -> None:
         if reply.status == 500:
             self.violated(f"{what} answered {reply}")
+        if reply.code == "write_lost":
+            # What was seen just before a primary died, nobody can prove to be kept; that is said once.
+            promotions = self._report.promotions(self.lane)
+            if promotions == self._promotions_told:
+                self.violated(f"{what}: write_lost, and {promotions} promotions were told of already")
+            self._promotions_told = promotions
         if reply.status in (401, 403) and by != "nobody":
             self.violated(f"{what}: logged out by a fault: {reply}")
 
-    async def _sent(self, method: str, path: str, headers: dict[str, str], more: dict[str, Any]) -> Reply:
+    async def _sent(
+        self, method: str, path: str, headers: dict[str, str], patience_s: float, more: dict[str, Any]
+    ) -> Reply:
         session = self._random.choice(self._world.in_service).client.session
-        # Longer than the gateway may take: it is the gateway that must end each request.
-        patience = ClientTimeout(total=3 * ALLOWED_S)
+        patience = ClientTimeout(total=patience_s)
         try:
             async with session.request(method, f"/api/v1{path}", headers=headers, timeout=patience, **more) as answer:
                 body = await answer.read()
@@ -145,5 +164,7 @@ class Client:
             return Reply(0)
 
 
-def _is_under_way(reply: Reply) -> bool:
-    return reply.status == 409 and "another request" in str(reply.json)
+def _is_open(reply: Reply) -> bool:
+    """Whether an answer leaves the outcome of a POST with a key open, or says that it may succeed later."""
+    is_under_way = reply.status == 409 and "another request" in str(reply.json)
+    return reply.status in (0, 503, 504) or reply.code == "write_lost" or is_under_way

@@ -10,7 +10,7 @@ from tests.contract.sessions.valkey import Valkey
 from tests.faults.proxy import Proxy
 from tests.servers.process import ServerProcess
 from tests.soak.ledger import Ledger
-from tests.soak.report import FaultRecord, Report
+from tests.soak.report import PROMOTION, FaultRecord, Report
 from tests.soak.world import REGIONS, World
 from tests.system import SHARDS
 
@@ -41,6 +41,7 @@ def deck(world: World, random: Random) -> list[Fault]:
     """
     faults = [
         *(_replica(world, random.choice(SHARDS), how) for how in ("kill", "pause", "cut", "blackhole", "delay")),
+        *(_lag(world, shard) for shard in SHARDS),
         *(_primary(world, random.choice(SHARDS), how) for how in ("kill", "pause", "cut", "blackhole", "refuse")),
         *(_promotion(world, shard) for shard in SHARDS),
         *(_redis(world, random.choice(list(REGIONS)), how) for how in ("kill", "pause", "cut", "blackhole")),
@@ -106,6 +107,18 @@ def _replica(world: World, shard: str, how: str) -> Fault:
     return Fault("replica", shard, how, shard, run)
 
 
+def _lag(world: World, shard: str) -> Fault:
+    """The replica receives, so commits go on, but shows nothing new."""
+
+    async def run(lasts_s: float) -> None:
+        node = world.follower(shard)
+        await node.pause_replay()
+        await asyncio.sleep(lasts_s)
+        await node.resume_replay()
+
+    return Fault("replica", shard, "lag", shard, run)
+
+
 def _primary(world: World, shard: str, how: str) -> Fault:
     async def run(lasts_s: float) -> None:
         node = world.leader(shard)
@@ -132,7 +145,7 @@ def _promotion(world: World, shard: str) -> Fault:
         await world.cluster.shard(shard).rebuild(old, new)
         await world.synchronous(shard, on=True)
 
-    return Fault("primary", shard, "promotion", shard, run)
+    return Fault("primary", shard, PROMOTION, shard, run)
 
 
 def _redis(world: World, region: str, how: str) -> Fault:

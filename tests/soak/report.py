@@ -10,6 +10,7 @@ from tests.soak.ledger import Ledger
 
 EXPECTED = frozenset({200, 201, 204})
 QUIET = "nothing"
+PROMOTION = "promotion"
 VIOLATIONS_SHOWN = 50
 
 
@@ -48,6 +49,10 @@ class Report:
     def clock(self) -> float:
         """Seconds since the soak began."""
         return time.monotonic() - self.began
+
+    def promotions(self, shard: str) -> int:
+        """How often a replica of a shard has taken over, or begun to."""
+        return sum(fault.place == shard and fault.how == PROMOTION for fault in self.faults)
 
     def answered(self, lane: str, access: str, status: int, code: str, *, fine: bool = False) -> None:
         """Count one answer of a lane (a shard); status 0 is a connection that broke or said nothing. An answer that is
