@@ -73,6 +73,7 @@ STORE_READS_AT_ONCE_MAX: Final = 48  # of a process: the connections beyond are 
 STORE_PROBE_INTERVAL_S: Final = 2.0
 STORE_PROBE_TIMEOUT_S: Final = 2.0
 SPOOL_BYTES_FREE_MIN: Final = 64 * 1024 * 1024
+SPOOL_LOOK_FILES_MAX: Final = 1000  # up to so many a look costs a few milliseconds
 SPOOL_WAIT_MAX_S: Final = 60.0  # longer than this a file should not wait for its store
 DRAIN_INTERVAL_S: Final = 1.0
 FILE_SWEEP_INTERVAL_S: Final = 60.0

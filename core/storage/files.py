@@ -31,6 +31,7 @@ from core.limits import (
     FILE_STEP_S,
     FILE_SWEEP_INTERVAL_S,
     FILE_SWEEP_ROWS,
+    SPOOL_LOOK_FILES_MAX,
     SPOOL_WAIT_MAX_S,
 )
 from core.shard_map.model import ShardName
@@ -42,6 +43,8 @@ from core.storage.store import Contents, FileDamaged, FileMissing, StoreUnreacha
 T = TypeVar("T")
 TRIES_WITHOUT_PAUSE: Final = 5
 """How often a file is tried without a pause."""
+LOOK_RESTS: Final = 20
+"""A spool of very many files is looked at for a twentieth of the time at most."""
 ELSEWHERE: Final = "the file waits on another server for its store; it can be read when it is there"
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +86,7 @@ class Files:
         self._region = region
         self._settling: set[UUID] = set()
         self._tries: dict[UUID, Tries] = {}
+        self._rest_s = DRAIN_INTERVAL_S
         self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -129,8 +133,7 @@ class Files:
             await self._storage.put(self._key(file.id), self._storage.spool.path(file.id), file.contents)
             return await self._settled(file)
         except (StoreUnreachable, MeridianError):
-            with contextlib.suppress(StorageUnavailable):
-                await self._storage.spool.look()  # it waits from now on, and health should say so
+            await self._show_waiting()
             return file
         except (FileMissing, FileNotFoundError):
             return file  # another process was faster
@@ -140,6 +143,12 @@ class Files:
             return file
         finally:
             self._settling.discard(file.id)
+
+    async def _show_waiting(self) -> None:
+        """Health should say at once that a file waits. Where thousands do already, the drain's look is enough."""
+        if self._storage.spool.figures.files < SPOOL_LOOK_FILES_MAX:
+            with contextlib.suppress(StorageUnavailable):
+                await self._storage.spool.look()
 
     async def _settled(self, file: StoredFile) -> StoredFile:
         try:
@@ -191,7 +200,9 @@ class Files:
 
     async def drain(self) -> None:
         """Go once through the spool: move what should be in the store, remove what should not be here."""
+        began = _now()
         waiting = await self._storage.spool.look()
+        self._rest_s = max(DRAIN_INTERVAL_S, LOOK_RESTS * (_now() - began))
         self._tries = {id: self._tries[id] for id in waiting if id in self._tries}
         if not waiting or not self._storage.uses_store:
             return
@@ -255,7 +266,7 @@ class Files:
     async def _keep_draining(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_INTERVAL_S):
+                async with asyncio.timeout(self._rest_s):
                     await self._storage.healed.wait()
             self._storage.healed.clear()
             await self._monitored("drain", self.drain())

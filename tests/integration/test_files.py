@@ -15,6 +15,7 @@ from core.errors import Conflict, NotFound, StorageUnavailable
 from core.ids import Placement
 from core.limits import DRAINS_AT_ONCE, FILE_SWEEP_ROWS, FILE_UNUSED_LIFETIME_S
 from core.region import Region
+from core.shard_map.model import RegionName
 from core.storage import rows
 from core.storage.files import Files
 from core.storage.opening import open_storage
@@ -214,7 +215,7 @@ async def test_files_that_cannot_be_moved_hold_up_no_other(
 
 async def test_no_row_in_a_shard_without_the_bucket_proves_nothing(gateway: Client) -> None:
     assert gateway.runtime is not None
-    region = gateway.runtime.fleet.regions["sa"]
+    region = gateway.runtime.fleet.regions[RegionName("sa")]
     id = gateway.runtime.new_id(Placement(region.spec.code, 77))
     answers = {}
     for name, shard in region.shards.items():

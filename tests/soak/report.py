@@ -61,6 +61,8 @@ class Report:
         broken = " + ".join(sorted(fault.kind for fault in self.active)) or QUIET
         self.requests[broken] += 1
         lane, now = f"{lane} {access}", self.clock()
+        if fine and not status:
+            return  # hung up on
         if status in EXPECTED or fine:
             if lane in self.failing:
                 self.failing.discard(lane)
