@@ -145,7 +145,7 @@ class Files:
             self._settling.discard(file.id)
 
     async def _show_waiting(self) -> None:
-        """Health should say at once that a file waits. Where thousands do already, the drain's look is enough."""
+        """Health should say at once that a file waits. Where hundreds do already, the drain's look is enough."""
         if self._storage.spool.figures.files < SPOOL_LOOK_FILES_MAX:
             with contextlib.suppress(StorageUnavailable):
                 await self._storage.spool.look()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -149,6 +150,30 @@ async def test_uploads_succeed_while_s3_is_away_and_are_in_it_afterwards(
     assert not any("sa/" in key for key in stored)
     assert {key.partition("/")[0] for key in await azurite.objects()} <= {"sa", "meridian-probe"}
     assert f"sa/{theirs.json['id']}" in await azurite.objects()
+
+
+async def test_files_that_wait_outlive_a_change_of_the_map(
+    gateway: Client, doha: Person, s3: S3Server, system: System, tmp_path: Path
+) -> None:
+    await healed(gateway, "qa")
+    assert gateway.runtime is not None
+    fleet, shard_map = gateway.runtime.fleet, map_with(system, tmp_path, qa="S3", sa="Azure")
+    before = fleet.regions[shard_map.regions[0].name]
+    await s3.kill()
+    try:
+        sent = {(await send(gateway, doha, data)).json["id"]: data for data in (PNG + bytes([n]) for n in range(5))}
+        changed = [replace(region, order_prefix="NEW") for region in shard_map.regions]
+        await fleet.adopt(replace(shard_map, regions=tuple(changed)))
+        after = fleet.regions[before.spec.name]
+        assert after is not before
+        assert (await storage_of(gateway, "qa"))["spooled"] == len(sent)
+        for id, data in sent.items():
+            assert (await read(gateway, doha, id)).body == data
+    finally:
+        await s3.start()
+    await healed(gateway, "qa")
+    stored = objects(s3)
+    assert {id: stored[f"qa/{id}"] for id in sent} == sent
 
 
 async def test_a_file_whose_store_is_away_is_unavailable_and_not_lost(
