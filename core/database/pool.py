@@ -92,7 +92,8 @@ class Pool:
         """The node does not answer: let nobody wait for it until their deadline. They see NodeLost now."""
         now = asyncio.get_running_loop().time()
         for patience in self._patience:
-            patience.reschedule(now)
+            if not patience.expired():  # one that is still unwinding from an earlier call
+                patience.reschedule(now)
 
     @property
     def figures(self) -> PoolFigures:

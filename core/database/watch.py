@@ -140,22 +140,28 @@ class Watch:
 
     async def _observe_once(self) -> None:
         asked, self._asked = self._asked, []
+        answer: Evidence | OSError = OSError(f"{self.at} cannot be observed")
+        try:
+            answer = await self._look()
+            # Roles and pool come first: whoever asked goes on to use them.
+            await self._seen()
+        finally:
+            self._answer(asked, answer)
+            self._seen_once.set()
+        if isinstance(answer, Evidence):
+            self._wake_readers(answer.lsn)
+
+    async def _look(self) -> Evidence | OSError:
+        """Observe within PROBE_TIMEOUT_S and keep what was seen, or that nothing was."""
         began = self._clock()
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 evidence = await self._observe()
         except (TimeoutError, *BROKEN, asyncpg.PostgresError) as exc:
             self._not_observed(exc, began)
-            answer: Evidence | OSError = OSError(f"{self.at} cannot be observed: {_reason(exc)}")
-        else:
-            self.state = self.state.observed(evidence)
-            answer = evidence
-        # Roles and pool come first: whoever asked goes on to use them.
-        await self._seen()
-        self._answer(asked, answer)
-        if isinstance(answer, Evidence):
-            self._wake_readers(answer.lsn)
-        self._seen_once.set()
+            return OSError(f"{self.at} cannot be observed: {_reason(exc)}")
+        self.state = self.state.observed(evidence)
+        return evidence
 
     def _not_observed(self, exc: BaseException, began: float) -> None:
         full = isinstance(exc, asyncpg.TooManyConnectionsError)

@@ -56,13 +56,11 @@ class Reply:
 class Client:
     """One user's connection to the system. Notes what nobody may ever be told: see `call`."""
 
-    def __init__(
-        self, world: World, ledger: Ledger, report: Report, random: Random, *, phone: str, region: str
-    ) -> None:
+    def __init__(self, world: World, ledger: Ledger, report: Report, random: Random, *, phone: str, shard: str) -> None:
         self.phone = phone
         self.access_token = ""
         self.cookie = ""
-        self.lane = region  # until an answer has said which shard this user lives on
+        self.shard = shard  # of a user not yet registered, their region
         self._world = world
         self._ledger = ledger
         self._report = report
@@ -75,7 +73,6 @@ class Client:
         method: str,
         path: str,
         *,
-        access: Literal["reads", "writes"] = "writes",
         by: By = "token",
         expected: Collection[int] = (),
         headers: dict[str, str] | None = None,
@@ -90,7 +87,7 @@ class Client:
             sent["Consistency-Token"] = self._consistency_token
         reply = await self._sent(method, path, sent, patience_s, more)
         self._consistency_token = reply.token or self._consistency_token
-        self._report.answered(self.lane, access, reply.status, reply.code, fine=reply.status in expected)
+        self._report.answered(reply.status, reply.code, fine=reply.status in expected)
         if reply.status not in expected:
             self._judge(f"{method} {path}", by, reply)
         return reply
@@ -137,7 +134,7 @@ class Client:
             self.violated(f"{what} answered {reply}")
         if reply.code == "write_lost":
             # What was seen just before a primary died, nobody can prove to be kept; that is said once.
-            promotions = self._report.promotions(self.lane)
+            promotions = self._report.promotions(self.shard)
             if promotions == self._promotions_told:
                 self.violated(f"{what}: write_lost, and {promotions} promotions were told of already")
             self._promotions_told = promotions

@@ -26,7 +26,7 @@ class Logins:
             client.violated(f"registration answered {reply}")
             return None
         self._keep(reply)
-        client.lane = reply.shard
+        client.shard = reply.shard
         account = Account(region, client.phone, UUID(reply.json["user"]["id"]), Values(FIRST_NAME))
         self._ledger.registered(account)
         return account
@@ -46,7 +46,7 @@ class Logins:
 
     async def visit(self, account: Account, by: By) -> Reply:
         """Ask who one is; it is oneself."""
-        reply = await self._client.call("GET", "/auth/session", access="reads", by=by)
+        reply = await self._client.call("GET", "/auth/session", by=by)
         if reply.status == 200 and reply.json["user"]["id"] != str(account.id):
             self._client.violated(f"was taken for {reply.json['user']['id']}")
         return reply
@@ -67,7 +67,7 @@ class Logins:
         reply = await self._client.call("POST", "/auth/logout", by=by)
         if reply.status == 204:
             self._ledger.acknowledged += 1
-            reply = await self._client.call("GET", "/auth/session", access="reads", by=by, expected={401})
+            reply = await self._client.call("GET", "/auth/session", by=by, expected={401})
             if reply.status == 200:
                 self._client.violated(f"a session by {by} that was ended is still let in")
         elif reply.outcome_is_unknown:

@@ -43,7 +43,8 @@ class Report:
     faults: list[FaultRecord] = field(default_factory=list)
     active: list[FaultRecord] = field(default_factory=list)
     last_success: dict[str, float] = field(default_factory=dict)
-    failing: set[str] = field(default_factory=set)
+    failing_since: dict[str, float] = field(default_factory=dict)
+    slowest: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     longest_outage: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def clock(self) -> float:
@@ -54,28 +55,33 @@ class Report:
         """How often a replica of a shard has taken over, or begun to."""
         return sum(fault.place == shard and fault.how == PROMOTION for fault in self.faults)
 
-    def answered(self, lane: str, access: str, status: int, code: str, *, fine: bool = False) -> None:
-        """Count one answer of a lane (a shard); status 0 is a connection that broke or said nothing. An answer that is
-        not 2xx is an error unless it is `fine`.
+    def answered(self, status: int, code: str, *, fine: bool = False) -> None:
+        """Count one answer; status 0 is a connection that broke or said nothing. An answer that is not 2xx is an error
+        unless it is `fine`.
         """
         broken = " + ".join(sorted(fault.kind for fault in self.active)) or QUIET
         self.requests[broken] += 1
-        lane, now = f"{lane} {access}", self.clock()
-        if fine and not status:
-            return  # hung up on
-        if status in EXPECTED or fine:
-            if lane in self.failing:
-                self.failing.discard(lane)
-                self.longest_outage[lane] = max(self.longest_outage[lane], now - self.last_success.get(lane, now))
+        if status not in EXPECTED and not fine:
+            self.codes[code or f"{status or 'no answer'}"] += 1
+            self.errors[broken] += 1
+
+    def observed(self, lane: str, *, works: bool, took_s: float) -> None:
+        """Note whether an observer got what it wanted, and how soon it knew; a lane is what it wants, on one shard."""
+        now = self.clock()
+        self.slowest[lane] = max(self.slowest[lane], took_s)
+        if works:
+            since = self.failing_since.pop(lane, now)
+            self.longest_outage[lane] = max(self.longest_outage[lane], now - since)
             self.last_success[lane] = now
-            return
-        self.codes[code or f"{status or 'no answer'}"] += 1
-        self.errors[broken] += 1
-        self.failing.add(lane)
+        else:
+            self.failing_since.setdefault(lane, self.last_success.get(lane, now))
 
     def summary(self, ledger: Ledger) -> dict[str, Any]:
         """The whole of it, for JSON."""
         requests, errors = self.requests.total(), self.errors.total()
+        outages = dict(self.longest_outage)
+        for lane, since in self.failing_since.items():
+            outages[lane] = max(outages.get(lane, 0.0), self.clock() - since)
         return {
             "seed": self.seed,
             "seconds": round(self.clock(), 1),
@@ -86,7 +92,8 @@ class Report:
             "error_share": _share(errors, requests),
             "errors_by_code": dict(self.codes.most_common()),
             "by_fault": dict(self._shares()),
-            "longest_outage_s": {lane: round(s, 2) for lane, s in sorted(self.longest_outage.items())},
+            "longest_outage_s": {lane: round(s, 2) for lane, s in sorted(outages.items())},
+            "slowest_answer_s": {lane: round(s, 2) for lane, s in sorted(self.slowest.items())},
             "faults": [_fault(record) for record in self.faults],
             "violations": ledger.violations,
         }
@@ -111,8 +118,11 @@ def text(summary: dict[str, Any]) -> str:
             f"  {found['errors']:6} of {found['requests']:6}  {found['share']:7.2%}  {kind}"
             for kind, found in summary["by_fault"].items()
         ),
-        "longest time without a success, once something had failed:",
-        *(f"  {seconds:6.2f} s  {lane}" for lane, seconds in summary["longest_outage_s"].items()),
+        "what observers saw: longest time from one success to the next with failures between, slowest answer:",
+        *(
+            f"  {seconds:6.2f} s {summary['slowest_answer_s'][lane]:6.2f} s  {lane}"
+            for lane, seconds in summary["longest_outage_s"].items()
+        ),
         "faults (lasted, everything healthy again after):",
         *(_fault_line(fault) for fault in summary["faults"]),
         *(f"  VIOLATION {violation}" for violation in violations[:VIOLATIONS_SHOWN]),

@@ -8,6 +8,7 @@ from tests.soak import evidence
 from tests.soak.client import Client
 from tests.soak.faults import HEALED_WITHIN_S, drive
 from tests.soak.ledger import Ledger
+from tests.soak.observers import observe
 from tests.soak.report import Report
 from tests.soak.traffic import User
 from tests.soak.verify import verify
@@ -40,6 +41,7 @@ async def _live_through_faults(world: World, ledger: Ledger, report: Report, use
     async with asyncio.TaskGroup() as group:
         for user in users:
             group.create_task(user.live(stop))
+        group.create_task(observe(world, ledger, report, users, stop))
         try:
             await drive(world, ledger, report, Random(report.seed), seconds)
         finally:
@@ -61,6 +63,6 @@ def _users(world: World, ledger: Ledger, report: Report, seed: int) -> list[User
     for region, phone in PHONES.items():
         for number in range(USERS_PER_REGION):
             random = Random(f"{seed} {region} {number}")
-            client = Client(world, ledger, report, random, phone=phone.format(1000 + number), region=region)
+            client = Client(world, ledger, report, random, phone=phone.format(1000 + number), shard=region)
             users.append(User(client, ledger, random, region=region))
     return users

@@ -67,7 +67,7 @@ class User:
     """A customer: an account and an app. `live` until told to stop, then `look_back` when all is quiet."""
 
     def __init__(self, client: Client, ledger: Ledger, random: Random, *, region: str) -> None:
-        self._client = client
+        self.client = client
         self._ledger = ledger
         self._random = random
         self._region = region
@@ -95,7 +95,7 @@ class User:
         ]
         weights = [weight for weight, _ in actions]
         while not stop.is_set():
-            if not self._client.access_token:
+            if not self.client.access_token:
                 await self._logins.log_in("token")
                 continue
             await self._random.choices([action for _, action in actions], weights)[0]()
@@ -106,7 +106,7 @@ class User:
             return
         for by in self._sessions():
             await self._at_quiet(lambda by=by: self._logins.visit(self._known, by))  # type: ignore[misc]
-        if not self._client.access_token:
+        if not self.client.access_token:
             await self._logins.log_in("token")
         for kind in (ADDRESS, VEHICLE, REQUEST):
             await self._at_quiet(lambda kind=kind: self._sees(kind, None))  # type: ignore[misc]
@@ -122,10 +122,10 @@ class User:
             if reply.status == 200:
                 return
             await asyncio.sleep(0.5)
-        self._client.violated(f"cannot read although nothing is broken: {reply}")
+        self.client.violated(f"cannot read although nothing is broken: {reply}")
 
     def _sessions(self) -> list[By]:
-        kept: list[tuple[By, str]] = [("token", self._client.access_token), ("cookie", self._client.cookie)]
+        kept: list[tuple[By, str]] = [("token", self.client.access_token), ("cookie", self.client.cookie)]
         return [by for by, credential in kept if credential]
 
     async def _visit(self, by: By) -> None:
@@ -143,11 +143,11 @@ class User:
             return
         mark = f"{self._random.getrandbits(64):016x}"
         self._known.attempts[kind.name][mark] = None
-        reply = await self._client.until_known("POST", kind.path, json=kind.body(mark))
+        reply = await self.client.until_known("POST", kind.path, json=kind.body(mark))
         if reply is None:
             return
         if reply.status != 201:
-            self._client.violated(f"POST {kind.path} answered {reply}")
+            self.client.violated(f"POST {kind.path} answered {reply}")
             return
         id = UUID(reply.json["id"])
         self._ledger.created(self._known, kind.name, mark, id, reply.json[kind.value])
@@ -159,7 +159,7 @@ class User:
             return
         id, row = found
         value = f"{self._random.getrandbits(64):016x}"
-        reply = await self._client.call("PATCH", f"{kind.path}/{id}", json={kind.value: value})
+        reply = await self.client.call("PATCH", f"{kind.path}/{id}", json={kind.value: value})
         if reply.status == 200:
             self._ledger.changed(row.value, value, known=True)
             await self._sees(kind, id)
@@ -175,9 +175,9 @@ class User:
         gone = await self._deleted("upload", "/uploads")
         if gone is None:
             return
-        reply = await self._client.call("GET", f"/uploads/{gone}", access="reads", expected={404})
+        reply = await self.client.call("GET", f"/uploads/{gone}", expected={404})
         if reply.status == 200:
-            self._client.violated(f"upload {gone} was deleted and is read")
+            self.client.violated(f"upload {gone} was deleted and is read")
 
     async def _deleted(self, kind: str, path: str) -> UUID | None:
         """Delete some row; its id if that was acknowledged."""
@@ -185,7 +185,7 @@ class User:
         if found is None:
             return None
         id, row = found
-        reply = await self._client.call("DELETE", f"{path}/{id}")
+        reply = await self.client.call("DELETE", f"{path}/{id}")
         if reply.status == 204:
             self._ledger.removed(row, known=True)
             return id
@@ -198,7 +198,7 @@ class User:
         if reply.status != 404:
             return
         if row.surely_there:
-            self._client.violated(f"{kind} {id} was acknowledged and is gone")
+            self.client.violated(f"{kind} {id} was acknowledged and is gone")
         row.maybe_there = False
 
     async def _cancel(self) -> None:
@@ -206,18 +206,18 @@ class User:
         if found is None or found[1].value.known != "active":
             return
         id, row = found
-        reply = await self._client.until_known("POST", f"/requests/{id}/cancel")
+        reply = await self.client.until_known("POST", f"/requests/{id}/cancel")
         if reply is None:
             self._ledger.changed(row.value, "cancelled", known=False)
         elif reply.status == 200:
             self._ledger.changed(row.value, "cancelled", known=True)
             await self._sees(REQUEST, id)
         else:
-            self._client.violated(f"cancel of {id} answered {reply}")
+            self.client.violated(f"cancel of {id} answered {reply}")
 
     async def _rename(self) -> None:
         name = f"Name {self._random.getrandbits(32):x}"
-        reply = await self._client.call("PATCH", "/me", json={"full_name": name})
+        reply = await self.client.call("PATCH", "/me", json={"full_name": name})
         if reply.status == 200:
             self._ledger.changed(self._known.name, name, known=True)
             await self._reads_name()
@@ -225,20 +225,20 @@ class User:
             self._ledger.changed(self._known.name, name, known=False)
 
     async def _reads_name(self) -> Reply:
-        reply = await self._client.call("GET", "/me", access="reads")
+        reply = await self.client.call("GET", "/me")
         if reply.status == 200 and not self._known.name.may_be(reply.json["full_name"]):
-            self._client.violated(f"is called {reply.json['full_name']}, not {self._known.name}")
+            self.client.violated(f"is called {reply.json['full_name']}, not {self._known.name}")
         return reply
 
     async def _upload(self) -> None:
         data = PNG + self._random.randbytes(self._random.randint(1, 200_000))
         mark = hashlib.sha256(data).hexdigest()
         self._known.attempts["upload"][mark] = None
-        reply = await self._client.until_known("POST", "/uploads", data=lambda: _form(data))
+        reply = await self.client.until_known("POST", "/uploads", data=lambda: _form(data))
         if reply is None:
             return
         if reply.status != 201 or reply.json["sha256"] != mark:
-            self._client.violated(f"upload answered {reply}")
+            self.client.violated(f"upload answered {reply}")
             return
         id = UUID(reply.json["id"])
         self._ledger.created(self._known, "upload", mark, id, mark)
@@ -250,9 +250,9 @@ class User:
             await self._fetch(*found)
 
     async def _fetch(self, id: UUID, row: Expected) -> Reply:
-        reply = await self._client.call("GET", f"/uploads/{id}", access="reads")
+        reply = await self.client.call("GET", f"/uploads/{id}")
         if reply.status == 200 and not row.value.may_be(hashlib.sha256(reply.body).hexdigest()):
-            self._client.violated(f"upload {id} came back as something else")
+            self.client.violated(f"upload {id} came back as something else")
         self._judge_absence(reply, "upload", id, row)
         return reply
 
@@ -261,13 +261,13 @@ class User:
 
     async def _sees(self, kind: Kind, id: UUID | None) -> Reply:
         """Read one's own list: it holds everything (or the one row) as it was acknowledged, and nothing of others."""
-        reply = await self._client.call("GET", kind.path, access="reads", params={"limit": str(PAGE)})
+        reply = await self.client.call("GET", kind.path, params={"limit": str(PAGE)})
         if reply.status != 200:
             return reply
         shown = {UUID(item["id"]): item for item in reply.json["items"]}
         rows, attempts = self._known.rows[kind.name], self._known.attempts[kind.name]
         for stranger in [item for item in shown.values() if item[kind.mark] not in attempts]:
-            self._client.violated(f"is shown a {kind.name} of somebody else: {stranger['id']}")
+            self.client.violated(f"is shown a {kind.name} of somebody else: {stranger['id']}")
         for known in sorted(rows, reverse=True)[:SURELY_ON_A_PAGE] if id is None else [id]:
             self._compare(kind, known, rows[known], shown.get(known))
         return reply
@@ -275,11 +275,11 @@ class User:
     def _compare(self, kind: Kind, id: UUID, row: Expected, shown: dict[str, Any] | None) -> None:
         if shown is None:
             if row.surely_there:
-                self._client.violated(f"{kind.name} {id} was acknowledged and is not read")
+                self.client.violated(f"{kind.name} {id} was acknowledged and is not read")
         elif not row.maybe_there:
-            self._client.violated(f"{kind.name} {id} was removed and is read")
+            self.client.violated(f"{kind.name} {id} was removed and is read")
         elif not row.value.may_be(shown[kind.value]):
-            self._client.violated(f"{kind.name} {id} is read as {shown[kind.value]}, not {row.value}")
+            self.client.violated(f"{kind.name} {id} is read as {shown[kind.value]}, not {row.value}")
 
     def _some(self, kind: str) -> tuple[UUID, Expected] | None:
         there = [(id, row) for id, row in self._known.rows[kind].items() if row.maybe_there]
