@@ -14,7 +14,7 @@ from core.database.connect import Conn, arguments, prepare
 from core.database.settings import DatabaseSettings, Login
 from core.database.statement import Row
 from core.database.translate import BROKEN, NodeLost, translated
-from core.errors import DeadlineExceeded, OutcomeUnknown, PoolExhausted
+from core.errors import DeadlineExceeded, MeridianError, OutcomeUnknown, PoolExhausted
 from core.limits import POOL_WAITERS_PER_CONNECTION, PROBE_TIMEOUT_S
 from core.shard_map.model import Address
 
@@ -109,7 +109,8 @@ class Pool:
     async def connection(self, deadline: float) -> AsyncIterator[Conn]:
         """Borrow a connection until the block ends; `deadline` is in loop seconds.
 
-        Raises PoolExhausted when the queue is full or the wait too long, NodeLost when no connection can be made.
+        Raises PoolExhausted when the queue is full or the wait too long, NodeLost when no connection can be made,
+        DeadlineExceeded when the deadline was too near to tell.
         """
         proxy = await self._acquire(deadline)
         self._in_use += 1
@@ -140,17 +141,25 @@ class Pool:
         if self.waiting >= self._waiting_max:
             raise PoolExhausted(f"pool exhausted: {self._at} has {self.waiting} requests waiting")
         self.waiting += 1
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(deadline):
                 return cast("Proxy", await self._pool.acquire())
         except TimeoutError as exc:
-            if self._pool.get_size() < self._pool.get_max_size():
-                raise NodeLost(f"{self._at}: no connection in time", sent=False) from exc
-            raise PoolExhausted(f"pool exhausted: no connection to {self._at} in time") from exc
+            raise self._not_acquired(waited_s=asyncio.get_running_loop().time() - began) from exc
         except (*BROKEN, asyncpg.PostgresError) as exc:
             raise translated(exc, where=str(self._at), sent=False) from exc
         finally:
             self.waiting -= 1
+
+    def _not_acquired(self, *, waited_s: float) -> MeridianError:
+        """Why there was no connection in time. A connection that is being discarded still has its place."""
+        if self._pool.get_size() + len(self._discarding) >= self._pool.get_max_size():
+            return PoolExhausted(f"pool exhausted: no connection to {self._at} in time")
+        if waited_s >= PROBE_TIMEOUT_S:
+            return NodeLost(f"{self._at}: no connection in time", sent=False)
+        # A caller in a hurry proves nothing against the server: it must not close it to everybody else.
+        return DeadlineExceeded(f"no connection to {self._at} in time; nothing was changed")
 
     async def fetch(self, sql: str, args: Sequence[object], *, deadline: float, writes: bool) -> list[Row]:
         """Run one statement as a transaction of its own, in one round trip.
