@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from core.database.connect import Conn, arguments
-from core.database.evidence import Evidence, NodeState
+from core.database.evidence import Evidence, NodeState, Reach
 from core.database.lineage import Lineage, parse_history
 from core.database.settings import DatabaseSettings, Login
 from core.database.translate import BROKEN
@@ -42,7 +42,7 @@ _log = structlog.get_logger(__name__)
 
 class Watch:
     """Observes one node. `state` is what was last seen; `seen` is awaited after every observation. While it `hurries`,
-    it looks every PROBE_HURRY_S.
+    it looks every PROBE_HURRY_S at a node that answers.
 
     `answered_at` tells when the node last answered a statement of the pool: a probe that got no answer meanwhile found
     a busy node, not a dead one.
@@ -130,7 +130,8 @@ class Watch:
     async def _rest(self) -> None:
         """Sleep until somebody asks; while readers wait for a position, poll quickly."""
         self._awaited = [(lsn, future) for lsn, future in self._awaited if not future.done()]
-        calm_s = PROBE_HURRY_S if self.hurries else PROBE_INTERVAL_S
+        # Only one that answers can be promoted; a dead one would only cost.
+        calm_s = PROBE_HURRY_S if self.hurries and self.state.reach is Reach.UP else PROBE_INTERVAL_S
         pause = POSITION_POLL_S if self._awaited else calm_s
         if not self._asked:
             with contextlib.suppress(TimeoutError):
