@@ -48,7 +48,7 @@ clean: ## remove the environment, caches and the local system's data
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(NODE_READY): $(READY) tests/node/package-lock.json
-	@$(BIN)/npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --silent
+	@$(BIN)/npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --silent --prefer-offline --fetch-retries=5
 	@touch $@
 
 $(READY): requirements.lock pyproject.toml

@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.asyncio import Redis
 
 from core.limiter.ledger import Owed
 from core.limits import LIMITER_STORE_TIMEOUT_S
+from core.redis_pool import REDIS_FAILURES, redis_pool
 
 _CLOSE_TIMEOUT_S: Final = 1.0
 _PROBE: Final = Owed("probe", 1_000, 1_000)  # it writes, so that a full or read-only Redis is seen as what it is
-# RuntimeError: uvloop's word for a write to a connection that has just closed. UnicodeError: an impossible host name.
-_FAILURES = (RedisError, OSError, TimeoutError, RuntimeError, UnicodeError)
 
 # KEYS: limits; ARGV: for each its cost and its cap. Returns for each how far its TAT runs ahead of this server's clock.
 # All in microseconds, below 2^53, so that Lua's doubles are exact. A cost of 0 writes nothing. The cap bounds what a
@@ -56,7 +50,7 @@ class RedisTats:
     def __init__(self, url: str, *, region: str, timeout_s: float = LIMITER_STORE_TIMEOUT_S) -> None:
         self._prefix = f"meridian:{region}:limit:"
         self._timeout_s = timeout_s
-        self._pool = _pool(url, timeout_s)
+        self._pool = redis_pool(url, connections=1, timeout_s=timeout_s)
         self._script = Redis(connection_pool=self._pool).register_script(EXCHANGE)
         self._is_suspect = False
 
@@ -66,7 +60,7 @@ class RedisTats:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*REDIS_FAILURES):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._pool.aclose()
 
@@ -84,35 +78,8 @@ class RedisTats:
                     # A connection from before a failure may be dead without knowing it: a cut network says nothing.
                     await self._pool.disconnect(inuse_connections=False)
                 ahead: list[Any] = await self._script(keys, arguments)
-        except _FAILURES as exc:
+        except REDIS_FAILURES as exc:
             self._is_suspect = True
             raise StoreUnreachable(f"Redis did not do it: {type(exc).__name__}") from exc
         self._is_suspect = False
         return [int(one) for one in ahead[: len(owed)]]
-
-
-def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
-    try:
-        # Ours last: options in the URL's query must not loosen a bound.
-        options: dict[str, Any] = {**parse_url(url), **_bounds(timeout_s)}
-        pool = BlockingConnectionPool(**options)
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, RedisError):
-        # Not chained: the parser's words can quote parts of the URL, and with them the password.
-        raise ValueError("the Redis URL cannot be used; give redis://, rediss:// or unix://") from None
-    return pool
-
-
-def _bounds(timeout_s: float) -> dict[str, object]:
-    return {
-        "max_connections": 1,
-        "timeout": timeout_s,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_error": [],
-        "health_check_interval": 0,
-        "decode_responses": False,
-        "driver_info": None,
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-    }

@@ -9,11 +9,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from core.redis_pool import REDIS_FAILURES
 from core.sessions.store import StoreUnreachable
 
 _PROBE_LIFETIME_MS = 10_000
-# RuntimeError: uvloop's word for a write to a connection that has just closed. UnicodeError: an impossible host name.
-_FAILURES = (RedisError, OSError, TimeoutError, RuntimeError, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ async def inspect(url: str, *, timeout_s: float, clock: Callable[[], float]) -> 
             await redis.set("meridian:doctor", 1, px=_PROBE_LIFETIME_MS)
             round_trip_s = clock() - began
             memory = await redis.info("memory")
-    except _FAILURES as exc:
+    except REDIS_FAILURES as exc:
         raise StoreUnreachable(type(exc).__name__) from exc
     return RedisFacts(
         round_trip_s,

@@ -10,15 +10,11 @@ from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 import orjson
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from core.limits import SESSION_STORE_TIMEOUT_S
+from core.redis_pool import REDIS_FAILURES, redis_pool
 from core.sessions import bounds, scripts
 from core.sessions.availability import Sighting
 from core.sessions.lifetimes import Lifetimes
@@ -27,8 +23,6 @@ from core.sessions.store import Answer, Clock, Revoked, Session, StoreHealth, St
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _Argument: TypeAlias = str | int | bytes
-# RuntimeError: uvloop's word for a write to a connection that has just closed. UnicodeError: an impossible host name.
-_FAILURES = (RedisError, OSError, TimeoutError, RuntimeError, UnicodeError)
 
 
 class RedisStore:
@@ -54,7 +48,8 @@ class RedisStore:
         self._timeout_s = timeout_s
         self._monotonic = monotonic
         self._sighting: Sighting | None = None
-        self._pool = _pool(url, timeout_s)
+        # One more is the probe's: it must not wait behind a burst.
+        self._pool = redis_pool(url, connections=bounds.CONNECTIONS_MAX + 1, timeout_s=timeout_s)
         # The pool's own queue is not fair: a caller that comes back at once overtakes those who wait, until they time
         # out and a busy Redis is taken for a dead one. Here it is first come, first served; the pool need not queue.
         self._slots = asyncio.Semaphore(bounds.CONNECTIONS_MAX)
@@ -69,7 +64,7 @@ class RedisStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*REDIS_FAILURES):
             async with asyncio.timeout(bounds.CLOSE_TIMEOUT_S):
                 await self._pool.aclose()
 
@@ -106,7 +101,7 @@ class RedisStore:
         """See RemoteStore.ping. It writes, so that a full or read-only Redis is seen as what it is."""
         if self._sighting is not None and not self._sighting.answered:
             # Idle connections from before the failure may be dead without knowing it (a cut network says nothing).
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(*REDIS_FAILURES):
                 await self._pool.disconnect(inuse_connections=False)
         await self._bounded(self._redis.set(f"{self._prefix}probe", 1, px=10_000))
 
@@ -154,39 +149,12 @@ class RedisStore:
         """The door: note what failed, and let only StoreUnreachable out."""
         try:
             yield
-        except _FAILURES as exc:
+        except REDIS_FAILURES as exc:
             self._see(answered=False, detail=type(exc).__name__)
             raise StoreUnreachable(f"Redis did not do it: {type(exc).__name__}") from exc
 
     def _see(self, *, answered: bool, detail: str) -> None:
         self._sighting = Sighting(answered, self._monotonic(), detail)
-
-
-def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
-    try:
-        # Ours last: options in the URL's query must not loosen a bound.
-        options: dict[str, Any] = {**parse_url(url), **_bounds(timeout_s)}
-        pool = BlockingConnectionPool(**options)
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, RedisError):
-        # Not chained: the parser's words can quote parts of the URL, and with them the password.
-        raise ValueError("the Redis URL cannot be used; give redis://, rediss:// or unix://") from None
-    return pool
-
-
-def _bounds(timeout_s: float) -> dict[str, object]:
-    return {
-        "max_connections": bounds.CONNECTIONS_MAX + 1,  # one is the probe's: it must not wait behind a burst
-        "timeout": timeout_s,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_error": [],
-        "health_check_interval": 0,
-        "decode_responses": False,
-        "driver_info": None,
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-    }
 
 
 def _encoded(session: Session) -> bytes:

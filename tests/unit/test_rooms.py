@@ -16,7 +16,7 @@ FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 400
 
 EDGE_ADAPTERS = ("edge.aio", "edge.rsgi", "edge.cloudflare")
-REDIS_ROOMS = ("core.sessions", "core.events", "core.limiter")
+REDIS_ROOMS = ("core.sessions", "core.events", "core.limiter", "core.redis_pool")
 OBJECT_STORES = ("aiobotocore", "botocore", "azure")
 MARKETPLACE_MAY_USE = (
     "gateway.geography",
