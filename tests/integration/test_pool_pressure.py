@@ -11,12 +11,19 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from core.limits import POOL_WAITERS_PER_CONNECTION
-from tests.system import Answer, Client, Person, Phones, System, until
+from tests.system import Answer, Client, Person, Phones, System, running_system, until
 
 POOL = 4
 ROOM = POOL * (1 + POOL_WAITERS_PER_CONNECTION)
 SHARD = "qa-1"
 CALM_S = 5.0
+
+
+@pytest.fixture(scope="module")
+async def system() -> AsyncIterator[System]:
+    """Servers that no other gateway has connections to: every connection is one of ours."""
+    async with running_system() as running:
+        yield running
 
 
 @asynccontextmanager
