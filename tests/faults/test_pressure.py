@@ -73,7 +73,7 @@ async def test_a_burst_is_refused_beyond_the_queue_and_is_over_at_once(
         began = time.monotonic()
         for _ in range(50):
             assert (await small.call("PATCH", "/me", user=person, json={"full_name": "Calm"})).status == 200
-        assert time.monotonic() - began < 5, "throughput is back at once (measured: some 0.2 s for all fifty)"
+        assert time.monotonic() - began < 5, "throughput is back at once"
     told = [line["event"] for line in logs if line["event"].startswith("pool ")]
     assert told == ["pool exhausted", "pool no longer exhausted"], "one line for each change, not for each request"
     assert {str(node.breaker.state) for node in shard.nodes.values()} == {"closed"}
