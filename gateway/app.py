@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -21,7 +22,7 @@ from core.sessions import SessionStore, open_sessions
 from core.shard_map import Address, RegionSpec, ShardMap, load, single_server
 from core.storage.opening import open_storage
 from core.storage.storage import Storage
-from gateway import migrations, sweeping
+from gateway import jobs, migrations
 from gateway.admission import Admission
 from gateway.credentials import Credentials
 from gateway.geography.resolve import Geography
@@ -108,7 +109,8 @@ async def running(
         issuer = await stack.enter_async_context(_issuer(settings, now, on_event))
         passwords = Passwords()
         stack.callback(passwords.close)
-        runtime = _assemble(settings, shard_map, fleet, limiters, issuer, passwords, metrics, now)
+        parts = await stack.enter_async_context(SERVICE.open(variables()))
+        runtime = _assemble(settings, shard_map, fleet, limiters, issuer, passwords, metrics, parts, now)
         tasks = await stack.enter_async_context(Tasks())
         if _migrates(settings):
             await migrations.bring_up(runtime)
@@ -136,6 +138,7 @@ def _assemble(
     issuer: Issuer | None,
     passwords: Passwords,
     metrics: Metrics,
+    parts: Any,
     now: Callable[[], float],
 ) -> Runtime:
     made_up = secrets.token_hex(32)
@@ -178,6 +181,7 @@ def _assemble(
         issuer=issuer,
         new_id=IdMaker(lambda: int(now() * 1000), secrets.randbits),
         load_session=SERVICE.load_session,
+        parts=parts,
         now=now,
     )
     return runtime
@@ -230,7 +234,7 @@ def _migrates(settings: Settings) -> bool:
 def _start_tasks(tasks: Tasks, runtime: Runtime, variables: Callable[[], Mapping[str, str]]) -> None:
     if runtime.migration_faults:
         tasks.start("migrate", migrations.keep_trying(runtime))
-    tasks.start("sweep", sweeping.run(runtime))
+    tasks.start("jobs", jobs.run(runtime, [*jobs.ENGINE_JOBS, *SERVICE.jobs]))
     if runtime.issuer is not None:
         tasks.start("issuer", runtime.issuer.run())
     if runtime.settings.shard_map is not None:

@@ -24,6 +24,7 @@ class Metrics:
         self.errors = Counter("meridian_errors_total", "Problems answered, by code", ["code"], registry=r)
         self.refused = Counter("meridian_rate_limited_total", "Requests refused, by policy", ["policy"], registry=r)
         self.events = Counter("meridian_events_total", "Changes of state inside, by name", ["event"], registry=r)
+        self.jobs = Counter("meridian_jobs_done_total", "Things done by background jobs", ["job", "shard"], registry=r)
         self.in_flight = Gauge("meridian_requests_in_flight", "Requests being answered", registry=r)
         self.pool = Gauge(
             "meridian_pool_connections", "Connections of a node's pool", ["shard", "node", "kind"], registry=r

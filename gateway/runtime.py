@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from core.database.token import TokenSigner
@@ -57,6 +57,7 @@ class Runtime:
         issuer: Issuer | None,
         new_id: Callable[[Placement], UUID],
         load_session: LoadSession,
+        parts: Any,
         now: Callable[[], float],
     ) -> None:
         self.settings = settings
@@ -75,6 +76,7 @@ class Runtime:
         self.cors = settings.cors
         self.new_id = new_id
         self.load_session = load_session
+        self.parts = parts
         self.now = now
         self.started_at = now()
         self.draining = False

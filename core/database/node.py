@@ -9,7 +9,7 @@ from core.changes import OnChange
 from core.database.evidence import NodeState, Reach
 from core.database.pool import Pool, PoolFigures
 from core.database.settings import DatabaseSettings, Login
-from core.database.statement import Row
+from core.database.statement import Lock, Row
 from core.database.translate import NodeLost
 from core.database.watch import Watch
 from core.errors import DeadlineExceeded, MeridianError, OutcomeUnknown, PoolExhausted
@@ -80,13 +80,15 @@ class Node:
         """What a new statement would stand behind."""
         return 0 if self._pool is None else self._pool.busy
 
-    async def fetch(self, sql: str, args: Sequence[object], *, deadline: float, writes: bool) -> list[Row]:
+    async def fetch(
+        self, sql: str, args: Sequence[object], *, deadline: float, writes: bool, lock: Lock | None = None
+    ) -> list[Row]:
         """See Pool.fetch. Raises NodeLost also while there is no pool."""
         if self._pool is None:
             raise NodeLost(f"{self.at}: {self.state.reason or 'not seen yet'}", sent=False)
         self._move(self.breaker.asked(self._clock()))
         try:
-            rows = await self._pool.fetch(sql, args, deadline=deadline, writes=writes)
+            rows = await self._pool.fetch(sql, args, deadline=deadline, writes=writes, lock=lock)
         except NodeLost:
             self._move(self.breaker.failed(self._clock()))
             raise

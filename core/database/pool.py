@@ -12,7 +12,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from core.database.connect import Conn, arguments, prepare
 from core.database.settings import DatabaseSettings, Login
-from core.database.statement import Row
+from core.database.statement import Lock, Row
 from core.database.translate import BROKEN, NodeLost, translated
 from core.errors import DeadlineExceeded, MeridianError, OutcomeUnknown, PoolExhausted
 from core.limits import POOL_WAITERS_PER_CONNECTION, PROBE_TIMEOUT_S
@@ -161,8 +161,10 @@ class Pool:
         # A caller in a hurry proves nothing against the server: it must not close it to everybody else.
         return DeadlineExceeded(f"no connection to {self._at} in time; nothing was changed")
 
-    async def fetch(self, sql: str, args: Sequence[object], *, deadline: float, writes: bool) -> list[Row]:
-        """Run one statement as a transaction of its own, in one round trip.
+    async def fetch(
+        self, sql: str, args: Sequence[object], *, deadline: float, writes: bool, lock: Lock | None = None
+    ) -> list[Row]:
+        """Run one statement as a transaction of its own, in one round trip; with `lock`, after a row was locked.
 
         A write whose answer does not come before the deadline raises OutcomeUnknown; a read DeadlineExceeded. When the
         node is given up meanwhile both raise NodeLost.
@@ -173,7 +175,7 @@ class Pool:
         try:
             async with patience, self.connection(deadline) as connection, asyncio.timeout_at(deadline):
                 sent = True
-                rows = cast("list[Row]", await connection.fetch(sql, *args))
+                rows = await (_locked(connection, lock, sql, args) if lock else _fetched(connection, sql, args))
         except TimeoutError as exc:
             if patience.expired():
                 raise NodeLost(f"{self._at} does not answer", sent=sent) from exc
@@ -189,6 +191,23 @@ class Pool:
 
     def _answered(self) -> None:
         self.answered_at = asyncio.get_running_loop().time()
+
+
+async def _fetched(connection: Conn, sql: str, args: Sequence[object]) -> list[Row]:
+    return cast("list[Row]", await connection.fetch(sql, *args))
+
+
+async def _locked(connection: Conn, lock: Lock, sql: str, args: Sequence[object]) -> list[Row]:
+    """The statement after its lock. Whatever else than an error of the server ends it leaves the connection unknown."""
+    await connection.execute("BEGIN")
+    try:
+        await connection.fetch(lock.sql, *lock.args)
+        rows = await _fetched(connection, sql, args)
+    except asyncpg.PostgresError:
+        await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+    return rows
 
 
 def _late(at: Address, writes: bool) -> OutcomeUnknown | DeadlineExceeded:

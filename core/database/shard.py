@@ -136,7 +136,7 @@ class Shard:
         sql, args = compose(write, receipt)
         try:
             node, rows = await self._on_primary(
-                lambda node: node.fetch(sql, args, deadline=terms.deadline, writes=True),
+                lambda node: node.fetch(sql, args, deadline=terms.deadline, writes=True, lock=write.lock),
                 deadline=terms.deadline,
                 repeatable=receipt is not None,
             )

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from core.errors import Conflict, MeridianError
+from core.ids import placement_of
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -36,8 +37,30 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """A row to lock before a write looks at anything: of `table`, by its id. That there is none is no error."""
+
+    table: str
+    id: UUID
+
+    @property
+    def sql(self) -> str:
+        """The statement that takes it, with `args`."""
+        return f"SELECT FROM {self.table} WHERE bucket = $1 AND id = $2 FOR UPDATE"
+
+    @property
+    def args(self) -> tuple[object, ...]:
+        """The arguments of `sql`."""
+        return (placement_of(self.id).bucket, self.id)
+
+
+@dataclass(frozen=True, slots=True)
 class Write(Generic[T]):
     """One INSERT, UPDATE or DELETE with RETURNING: a transaction of its own, one round trip.
+
+    With `lock` it is a transaction of two statements: the row is locked first, and what the write then sees is what is
+    true while the lock is held. Without, a statement that waited for a row still sees the other rows as they were
+    before.
 
     `first` is a list of `name AS (...)` common table expressions that `sql` may use, as text. `refusals` maps the name
     of a constraint to the sentence that a caller who breaks it is told (409), or to the error. `if_none` is raised when
@@ -52,6 +75,7 @@ class Write(Generic[T]):
     refusals: Mapping[str, str | MeridianError] = field(default_factory=dict)
     first: str = ""
     event: Event | None = None
+    lock: Lock | None = None
 
 
 @dataclass(frozen=True, slots=True)

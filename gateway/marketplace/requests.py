@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from core.database.statement import Event, Query, Row, Write
+from core.database.statement import Query, Row, Write
 from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import placement_of
 from core.storage import rows
@@ -123,7 +123,7 @@ def _one(id: UUID, customer: UUID) -> Query[PartRequest]:
     )
 
 
-def _create(id: UUID, event_id: UUID, customer: UUID, new: NewRequest) -> Write[PartRequest]:
+def _create(id: UUID, customer: UUID, new: NewRequest) -> Write[PartRequest]:
     columns: dict[str, Any] = {
         "bucket": placement_of(id).bucket,
         "id": id,
@@ -145,11 +145,10 @@ def _create(id: UUID, event_id: UUID, customer: UUID, new: NewRequest) -> Write[
         args=tuple(columns.values()),
         row=PartRequest.of,
         refusals={"file_not_usable": Invalid([FieldError("images", NOT_USABLE)])},
-        event=Event(event_id, "request.created", id, {"customer": str(customer), "car_make": new.car_make}),
     )
 
 
-def _cancel(id: UUID, event_id: UUID, customer: UUID) -> Write[PartRequest]:
+def _cancel(id: UUID, customer: UUID) -> Write[PartRequest]:
     bucket = placement_of(id).bucket
     return Write(
         bucket=bucket,
@@ -159,7 +158,6 @@ def _cancel(id: UUID, event_id: UUID, customer: UUID) -> Write[PartRequest]:
         args=(bucket, id, customer),
         row=PartRequest.of,
         if_none=Conflict("this request is not active, so it cannot be cancelled"),
-        event=Event(event_id, "request.cancelled", id, {"customer": str(customer)}),
     )
 
 
@@ -171,7 +169,7 @@ def _no_request() -> NotFound:
 async def create(call: Call, request: NewRequest) -> Created[PartRequest]:
     """Ask the region's garages for a part; the request lives 24 hours."""
     home = call.home
-    return Created(await home.write(_create(home.new_id(), home.new_id(), call.user.id, request)))
+    return Created(await home.write(_create(home.new_id(), call.user.id, request)))
 
 
 @api.get("", intent=READ, role=CUSTOMER)
@@ -192,7 +190,7 @@ async def cancel(call: Call, request_id: UUID) -> PartRequest:
     """Cancel an active request (409 when it has ended already)."""
     place = call.at(request_id)
     try:
-        return await place.write(_cancel(request_id, place.new_id(), call.user.id))
+        return await place.write(_cancel(request_id, call.user.id))
     except Conflict:
         await place.read_one(_one(request_id, call.user.id), _no_request(), consistency=Consistency.STRONG)
         raise

@@ -4,6 +4,7 @@ from core.database.shard import Consistency
 from gateway.operations.api import Api
 from gateway.operations.call import Call, Cookie, Place
 from gateway.operations.downloads import Download
+from gateway.operations.jobs import Job, Shift, sweeping
 from gateway.operations.models import UNSET, Email, Input, Label, Name, Note, Output, Prose
 from gateway.operations.operation import READ, WRITE, Created, Items, PartialItems
 from gateway.operations.pages import Page
@@ -22,6 +23,7 @@ __all__ = [
     "Email",
     "Input",
     "Items",
+    "Job",
     "Label",
     "Name",
     "Note",
@@ -30,5 +32,7 @@ __all__ = [
     "PartialItems",
     "Place",
     "Prose",
+    "Shift",
     "Upload",
+    "sweeping",
 ]

@@ -12,6 +12,7 @@ from core.database.statement import Query, ReceiptKey, Write
 from core.database.token import TokenEntry
 from core.errors import Invalid, MeridianError, NotFound, OutcomeUnknown, Unauthenticated, WriteLost
 from core.ids import Placement, placement_of
+from core.limits import FANOUT_ROWS_MAX
 from core.region import Answer, Ask, Region
 from core.storage import rows
 from core.storage.rows import StoredFile
@@ -85,6 +86,11 @@ class Call:
         return self.runtime.fleet.regions[self.decision.region.name]
 
     @property
+    def parts(self) -> Any:
+        """What the service made for itself when the gateway started (Service.open)."""
+        return self.runtime.parts
+
+    @property
     def home(self) -> "Place":
         """The caller's own placement: where their account and what belongs to it live."""
         return self.at(self.user.id)
@@ -112,6 +118,13 @@ class Call:
         return PartialItems[T].model_construct(
             items=items.items, next=items.next, partial=bool(found.missing), missing=list(found.missing)
         )
+
+    async def of_each_shard(self, query: Query[T]) -> tuple[list[T], list[str]]:
+        """All rows of a query from every shard of the region, in no order, and the shards that did not answer."""
+        found = await self.region.gather(query, self.ask, key=lambda _: 0, limit=FANOUT_ROWS_MAX)
+        for position in found.positions:
+            self.see(position)
+        return found.items, list(found.missing)
 
     @property
     def has_receipt(self) -> bool:

@@ -1,0 +1,81 @@
+"""Runs the jobs of the engine and of the service: each on every shard by itself, so that none waits for a dead one."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from core.database.shard import Shard
+from core.database.statement import Write
+from core.errors import MeridianError
+from core.limits import JOB_ROUND_S, JOB_ROUNDS_MAX, RECEIPT_LIFETIME_S, RECEIPT_SWEEP_ROWS
+from core.region import Region
+from gateway.operations.jobs import Job, Shift, sweeping
+from gateway.runtime import Runtime
+
+_log = structlog.get_logger("jobs")
+
+_OLD_RECEIPTS: Final[Write[int]] = Write(
+    bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
+    first="""
+    old AS (
+        SELECT bucket, owner, key FROM meridian.receipt
+        WHERE created_at < now() - make_interval(secs => $1)
+          AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+        ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+    swept AS (
+        DELETE FROM meridian.receipt r USING old
+        WHERE (r.bucket, r.owner, r.key) = (old.bucket, old.owner, old.key) RETURNING 1)""",
+    sql="SELECT count(*)::int AS swept FROM swept",
+    args=(RECEIPT_LIFETIME_S, RECEIPT_SWEEP_ROWS),
+    row=lambda row: int(row["swept"]),
+)
+RECEIPTS: Final = sweeping("receipts", _OLD_RECEIPTS, every_s=60.0, batch=RECEIPT_SWEEP_ROWS)
+"""Throws away idempotency receipts past their 24 hours."""
+
+ENGINE_JOBS: Final = (RECEIPTS,)
+
+
+async def run(runtime: Runtime, jobs: Sequence[Job]) -> None:
+    """Do every job in its rhythm until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(_keep(job, runtime), name=f"job {job.name}")
+
+
+async def _keep(job: Job, runtime: Runtime) -> None:
+    while True:
+        await asyncio.sleep(job.every_s)
+        try:
+            await everywhere(job, runtime)
+        except Exception:  # noqa: BLE001  this is the jobs' monitor: a fault in one round does not end the job
+            _log.exception("job_broke", job=job.name)
+
+
+async def everywhere(job: Job, runtime: Runtime) -> int:
+    """Do a job once on every shard, side by side; how many things it did. A shard that fails waits for next time."""
+    places = [(region, shard) for region in runtime.fleet.regions.values() for shard in region.shards.values()]
+    return sum(await asyncio.gather(*(on_shard(job, runtime, region, shard) for region, shard in places)))
+
+
+async def on_shard(job: Job, runtime: Runtime, region: Region, shard: Shard) -> int:
+    """Do a job on one shard until there is no full batch left, within JOB_ROUNDS_MAX rounds of JOB_ROUND_S each."""
+    done = 0
+    for _ in range(JOB_ROUNDS_MAX):
+        try:
+            just_done = await _round(job, region, shard, runtime.parts, runtime.new_id)
+        except (MeridianError, TimeoutError) as exc:
+            _log.debug("job_failed", job=job.name, shard=shard.name, reason=str(exc))
+            break
+        done += just_done
+        if just_done < job.batch:
+            break
+    if done:
+        runtime.metrics.jobs.labels(job.name, shard.name).inc(done)
+    return done
+
+
+async def _round(job: Job, region: Region, shard: Shard, parts: Any, new_id: Callable[..., Any]) -> int:
+    async with asyncio.timeout(JOB_ROUND_S):
+        return await job.run(Shift(region, shard, shard.now() + JOB_ROUND_S, parts, new_id))
