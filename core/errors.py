@@ -21,6 +21,7 @@
     │   ├── PoolExhausted    pool_exhausted       every connection busy and the queue full
     │   ├── OutcomeUnknown   outcome_unknown      a write was cut off; it may or may not have happened
     │   ├── StorageUnavailable storage_unavailable  a file cannot be kept or read now
+    │   ├── PaymentUnavailable payment_unavailable  the payment provider does not answer now
     │   └── Draining         draining             this process is stopping
     ├── DeadlineExceeded     deadline             the time allowed ran out before anything was changed
     ├── MapRefused           map_refused          a shard map with faults (`faults`)
@@ -171,6 +172,12 @@ class StorageUnavailable(Unavailable):
     """A file cannot be kept or read now: its store is out of reach, or the disk is full."""
 
     code = "storage_unavailable"
+
+
+class PaymentUnavailable(Unavailable):
+    """The payment provider does not answer now; whatever is asked of it may be asked again."""
+
+    code = "payment_unavailable"
 
 
 class Draining(Unavailable):

@@ -32,6 +32,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "pool_exhausted": (503, "The database is busy"),
     "outcome_unknown": (503, "The outcome of the write is not known"),
     "storage_unavailable": (503, "The file storage is not available"),
+    "payment_unavailable": (503, "The payment provider is not available"),
     "draining": (503, "This server is stopping"),
     "deadline": (504, "The time allowed ran out"),
 }

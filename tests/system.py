@@ -229,6 +229,7 @@ async def running_system() -> AsyncIterator[System]:
     async with cluster:
         system = System(cluster, folder, ROOT / "shard_map.yaml", variables)
         statuses = await migrations.migrate(system.shard_map, system.settings().database)
-        assert not [s for found in statuses.values() for s in found if s.fault or s.pending]
+        unfinished = [s for found in statuses.values() for s in found if s.fault or s.pending]
+        assert not unfinished, unfinished
         yield system
     await cluster.fresh()

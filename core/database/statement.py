@@ -38,15 +38,24 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A row to lock before a write looks at anything: of `table`, by its id. That there is none is no error."""
+    """A row to lock before a write looks at anything: of `table`, by its id. That there is none is no error.
+
+    `through` is a table and its column that names the row, for a write that knows only the id of what belongs to it;
+    that column must never change.
+    """
 
     table: str
     id: UUID
+    through: tuple[str, str] | None = None
 
     @property
     def sql(self) -> str:
         """The statement that takes it, with `args`."""
-        return f"SELECT FROM {self.table} WHERE bucket = $1 AND id = $2 FOR UPDATE"
+        id = "$2"
+        if self.through is not None:
+            table, column = self.through
+            id = f"(SELECT {column} FROM {table} WHERE bucket = $1 AND id = $2)"
+        return f"SELECT FROM {self.table} WHERE bucket = $1 AND id = {id} FOR UPDATE"
 
     @property
     def args(self) -> tuple[object, ...]:

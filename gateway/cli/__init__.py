@@ -1,10 +1,10 @@
-"""The command line: `meridian serve`, `local`, `migrate`, `doctor`, `route`, `map`."""
+"""The command line: `meridian serve`, `local`, `migrate`, `doctor`, `route`, `map`, `account`."""
 
 import sys
 
 from cyclopts import App
 
-from gateway.cli import doctor, local, map, migrate, route, serve
+from gateway.cli import account, doctor, local, map, migrate, route, serve
 
 app = App(name="meridian", help="Place every user's data in their own region, and find it there.")
 app.command(serve.serve)
@@ -13,6 +13,7 @@ app.command(migrate.migrate)
 app.command(doctor.doctor)
 app.command(route.route)
 app.command(map.app)
+app.command(account.account)
 
 
 def main() -> None:

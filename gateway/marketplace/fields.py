@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -15,8 +16,18 @@ def _vin(text: str) -> str:
     return text
 
 
+def distinct(ids: list[UUID]) -> list[UUID]:
+    """A list of ids that names none twice."""
+    if len(set(ids)) < len(ids):
+        raise ValueError("must not name an upload twice")
+    return ids
+
+
 Vin = Annotated[
-    str, StringConstraints(strip_whitespace=True), AfterValidator(_vin), Field(examples=["JTMHY7AJ4K4012345"])
+    str,
+    StringConstraints(strip_whitespace=True),
+    AfterValidator(_vin),
+    Field(examples=["JTMHY7AJ4K4012345"], json_schema_extra={"pattern": r"^\s*[A-HJ-NPR-Za-hj-npr-z0-9]{17}\s*$"}),
 ]
 Year = Annotated[int, Field(ge=1900, le=2100, examples=[2020])]
 Latitude = Annotated[float, Field(ge=-90, le=90)]

@@ -1,7 +1,8 @@
 """A customer's requests for parts. What follows from a request (bids, order, payments) shares its bucket."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
@@ -10,7 +11,8 @@ from core.database.statement import Query, Row, Write
 from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import placement_of
 from core.storage import rows
-from gateway.marketplace.fields import Latitude, Longitude, Vin, Year
+from gateway.marketplace.fields import Latitude, Longitude, Vin, Year, distinct
+from gateway.marketplace.money import Money, delivery_fee
 from gateway.marketplace.roles import CUSTOMER
 from gateway.operations import (
     READ,
@@ -26,11 +28,13 @@ from gateway.operations import (
     Output,
     Page,
     Prose,
+    sweeping,
 )
 
 api = Api("/requests", tag="requests")
 
 LIFETIME_HOURS = 24
+SWEEP_ROWS: Final = 200
 NOT_USABLE = "must be uploads of your own that are not deleted and not attached to anything else"
 Condition = Literal["new", "used", "any"]
 Status = Literal["active", "accepted", "expired", "cancelled"]
@@ -52,12 +56,6 @@ class NewDelivery(Input):
     lng: Longitude
 
 
-def _distinct(images: list[UUID]) -> list[UUID]:
-    if len(set(images)) < len(images):
-        raise ValueError("must not name an upload twice")
-    return images
-
-
 class NewRequest(Input):
     """A part that is wanted. `images` are ids of the customer's own uploads."""
 
@@ -70,11 +68,14 @@ class NewRequest(Input):
     condition_required: Condition = "any"
     vin: Vin | None = None
     delivery: NewDelivery | None = None
-    images: Annotated[list[UUID], Field(max_length=7), AfterValidator(_distinct)] = []
+    images: Annotated[list[UUID], Field(max_length=7), AfterValidator(distinct)] = []
 
 
 class PartRequest(Output):
-    """A request as its customer sees it; after 24 hours without an accepted bid it has expired."""
+    """A request as its customer sees it; after 24 hours without an accepted bid it has expired.
+
+    `delivery_fee` is in the region's currency, null where nothing is delivered; `bids` counts the pending ones.
+    """
 
     id: UUID
     car_make: str
@@ -86,7 +87,9 @@ class PartRequest(Output):
     part_category: str | None
     condition_required: Condition
     delivery: Delivery | None
+    delivery_fee: Money | None
     images: list[UUID]
+    bids: int
     status: Status
     created_at: datetime
     expires_at: datetime
@@ -102,7 +105,8 @@ class PartRequest(Output):
 
 
 _COLUMNS = """id, car_make, car_model, car_year, vin, part_description, part_number, part_category, condition_required,
-    delivery_address, delivery_lat, delivery_lng, images, created_at, expires_at,
+    delivery_address, delivery_lat, delivery_lng, images, bids, created_at, expires_at,
+    CASE WHEN delivery_address IS NOT NULL THEN delivery_fee::text END AS delivery_fee,
     CASE WHEN status = 'active' AND expires_at <= now() THEN 'expired' ELSE status END AS status"""
 
 
@@ -123,7 +127,7 @@ def _one(id: UUID, customer: UUID) -> Query[PartRequest]:
     )
 
 
-def _create(id: UUID, customer: UUID, new: NewRequest) -> Write[PartRequest]:
+def _create(id: UUID, customer: UUID, new: NewRequest, fee: Decimal) -> Write[PartRequest]:
     columns: dict[str, Any] = {
         "bucket": placement_of(id).bucket,
         "id": id,
@@ -132,6 +136,7 @@ def _create(id: UUID, customer: UUID, new: NewRequest) -> Write[PartRequest]:
         "delivery_address": new.delivery.address if new.delivery else None,
         "delivery_lat": new.delivery.lat if new.delivery else None,
         "delivery_lng": new.delivery.lng if new.delivery else None,
+        "delivery_fee": fee,
     }
     at = {name: f"${number}" for number, name in enumerate(columns, start=1)}
     images = at["images"] + "::uuid[]"
@@ -161,6 +166,27 @@ def _cancel(id: UUID, customer: UUID) -> Write[PartRequest]:
     )
 
 
+def _expired() -> Write[int]:
+    """End a batch of requests whose day has passed, with their bids."""
+    return Write(
+        bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
+        first="""due AS (
+            SELECT bucket, id FROM marketplace.request
+            WHERE status = 'active' AND expires_at <= now()
+                AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+            ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+        done AS (
+            UPDATE marketplace.request r SET status = 'expired' FROM due
+            WHERE (r.bucket, r.id) = (due.bucket, due.id) RETURNING 1)""",
+        sql="SELECT count(*)::int AS requests FROM done",
+        args=(SWEEP_ROWS,),
+        row=lambda row: int(row["requests"]),
+    )
+
+
+JOBS: Final = (sweeping("expire requests", _expired(), every_s=10.0, batch=SWEEP_ROWS),)
+
+
 def _no_request() -> NotFound:
     return NotFound("you have no such request")
 
@@ -168,8 +194,9 @@ def _no_request() -> NotFound:
 @api.post("", intent=WRITE, role=CUSTOMER)
 async def create(call: Call, request: NewRequest) -> Created[PartRequest]:
     """Ask the region's garages for a part; the request lives 24 hours."""
-    home = call.home
-    return Created(await home.write(_create(home.new_id(), call.user.id, request)))
+    home, to = call.home, request.delivery
+    fee = delivery_fee(home.region.spec, to.lat, to.lng) if to else Decimal(0)
+    return Created(await home.write(_create(home.new_id(), call.user.id, request, fee)))
 
 
 @api.get("", intent=READ, role=CUSTOMER)

@@ -8,6 +8,8 @@ from gateway.operations.jobs import Job, Shift, sweeping
 from gateway.operations.models import UNSET, Email, Input, Label, Name, Note, Output, Prose
 from gateway.operations.operation import READ, WRITE, Created, Items, PartialItems
 from gateway.operations.pages import Page
+from gateway.operations.raw import RawBody
+from gateway.operations.streams import Csv
 from gateway.operations.uploads import Upload
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Consistency",
     "Cookie",
     "Created",
+    "Csv",
     "Download",
     "Email",
     "Input",
@@ -32,6 +35,7 @@ __all__ = [
     "PartialItems",
     "Place",
     "Prose",
+    "RawBody",
     "Shift",
     "Upload",
     "sweeping",

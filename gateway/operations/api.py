@@ -1,14 +1,15 @@
 """The operation API: a service declares its calls with these decorators and writes handlers of a few lines.
 
 A handler's first argument is the Call. Its other arguments are found by their type: names that stand in the path are
-path parameters; `Page` is the page asked for; `Upload` is the file of a multipart body; a pydantic model is the body,
-or the query string of a GET or DELETE.
+path parameters; `Page` is the page asked for; `Upload` is the file of a multipart body; `RawBody` is the body as it
+came, with the headers; a pydantic model is the body, or the query string of a GET or DELETE.
 """
 
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
@@ -16,6 +17,8 @@ from pydantic import BaseModel
 from core.database.shard import Consistency
 from gateway.operations.operation import READ, Created, Intent, Operation, Parameter
 from gateway.operations.pages import Page
+from gateway.operations.raw import RawBody
+from gateway.operations.streams import Csv
 from gateway.operations.uploads import Upload
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
@@ -128,7 +131,9 @@ def _bind(handler: Callable[..., Awaitable[Any]], method: str, path: str) -> dic
             if place in bound:
                 raise TypeError(f"{handler.__name__}: argument {name} is a second {place}")
             bound[place] = (name, hints[name])
-    for place in ("page", "upload"):
+    if len(bodies := [place for place in ("body", "upload", "raw") if place in bound]) > 1:
+        raise TypeError(f"{handler.__name__}: a request has one body, not {' and '.join(bodies)}")
+    for place in ("page", "upload", "raw"):
         if place in bound:
             bound[place] = bound[place][0]
     return bound | _outcome(hints["return"])
@@ -145,6 +150,9 @@ def _hints(handler: Callable[..., Awaitable[Any]]) -> dict[str, Any]:
 def _outcome(result: Any) -> dict[str, Any]:
     if get_origin(result) is Created:
         return {"result": get_args(result)[0], "status": 201}
+    if get_origin(result) is UnionType and Csv in get_args(result):
+        (other,) = (choice for choice in get_args(result) if choice is not Csv)
+        return {"result": other, "status": 200, "table": True}
     nothing = result is type(None)
     return {"result": None if nothing else result, "status": 204 if nothing else 200}
 
@@ -154,9 +162,11 @@ def _place_of(hint: Any, method: str, handler: str, name: str) -> str:
         return "page"
     if hint is Upload:
         return "upload"
+    if hint is RawBody:
+        return "raw"
     if inspect.isclass(hint) and issubclass(hint, BaseModel):
         return "query" if method in ("GET", "DELETE") else "body"
-    raise TypeError(f"{handler}: argument {name} is neither in the path nor a model, a Page or an Upload")
+    raise TypeError(f"{handler}: argument {name} is neither in the path nor a model, a Page, an Upload or a RawBody")
 
 
 def _check_phone_field(phone_field: str | None, body: tuple[str, type[BaseModel]] | None, handler: str) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from core.errors import FieldError, Invalid, Malformed, TooLarge, UnsupportedMedia
+from core.errors import FieldError, Invalid, Malformed, TooLarge
 from core.limits import FIELD_ERRORS_MAX, REQUEST_BODY_BYTES_MAX
 from gateway.operations.operation import Operation
 from gateway.operations.pages import parse_page
+from gateway.operations.raw import RawBody, require_json
 from gateway.operations.uploads import open_upload
 from gateway.signing import Signer
 
@@ -37,7 +38,7 @@ class Binder:
         if self._operation.query is not None:
             name, model = self._operation.query
             values = {key: request.query.getall(key)[-1] for key in request.query if not self._is_paging(key)}
-            _try(bound, faults, name, lambda: model.model_validate(values), ())
+            _try(bound, faults, name, lambda: model.model_validate(values, strict=False), ())
         self._bind_page(request, bound, faults)
         body = await self._bind_body(request, bound, faults)
         if faults:
@@ -61,11 +62,14 @@ class Binder:
             faults.extend(exc.fields)
 
     async def _bind_body(self, request: web.Request, bound: dict[str, Any], faults: list[FieldError]) -> bytes:
-        if self._operation.body is None:
+        if self._operation.body is None and self._operation.raw is None:
             return b""
-        if request.content_type != "application/json":
-            raise UnsupportedMedia("send the body as application/json")
+        require_json(request)
         body = await read_body(request)
+        if self._operation.raw is not None:
+            bound[self._operation.raw] = RawBody(body, request.headers)
+        if self._operation.body is None:
+            return body
         name, model = self._operation.body
         _try(bound, faults, name, lambda: _validated(model, body), ())
         return body

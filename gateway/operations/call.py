@@ -1,18 +1,26 @@
 """The Call: what a handler is given. It says what to read or write; where that is, the Call knows."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from core.database.shard import Consistency
-from core.database.statement import Query, ReceiptKey, Write
+from core.database.statement import Query, ReceiptKey, Row, Write
 from core.database.token import TokenEntry
-from core.errors import Invalid, MeridianError, NotFound, OutcomeUnknown, Unauthenticated, WriteLost
+from core.errors import (
+    Invalid,
+    MeridianError,
+    NotFound,
+    OutcomeUnknown,
+    ShardUnavailable,
+    Unauthenticated,
+    WriteLost,
+)
 from core.ids import Placement, placement_of
-from core.limits import FANOUT_ROWS_MAX
+from core.limits import FANOUT_ROWS_MAX, REQUEST_DEADLINE_S, STREAM_BATCH_ROWS
 from core.region import Answer, Ask, Region
 from core.storage import rows
 from core.storage.rows import StoredFile
@@ -20,7 +28,7 @@ from gateway.credentials import User
 from gateway.geography.decision import Decision
 from gateway.operations.downloads import Download
 from gateway.operations.operation import PartialItems
-from gateway.operations.pages import Page
+from gateway.operations.pages import Page, combined, json_values
 from gateway.operations.uploads import Upload
 
 if TYPE_CHECKING:
@@ -108,20 +116,72 @@ class Call:
         return Place(self, region, bucket)
 
     async def across(
-        self, query: Query[T], *, page: Page, key: Callable[[T], Any], descending: bool = False
+        self,
+        query: Query[T],
+        *,
+        page: Page,
+        key: Callable[[T], Any],
+        descending: bool = False,
+        combine: Callable[[T, T], T] | None = None,
     ) -> PartialItems[T]:
-        """A page of a list over every shard of the region, merged by `key`; shards that do not answer are named."""
-        found = await self.region.gather(query, self.ask, key=key, limit=page.fetch, descending=descending)
-        for position in found.positions:
-            self.see(position)
-        items = page.items(found.items, key=key)
+        """A page of a list over every shard of the region, merged by `key`; shards that do not answer are named.
+
+        `combine` makes one row of two with the same key: groups whose parts lie on several shards. Each shard must
+        answer its first `page.fetch` groups; the first of all are then whole.
+        """
+        rows, missing = await self._gathered(query, page.fetch, key, descending, combine)
+        items = page.items(rows, key=key)
         return PartialItems[T].model_construct(
-            items=items.items, next=items.next, partial=bool(found.missing), missing=list(found.missing)
+            items=items.items, next=items.next, partial=bool(missing), missing=missing
         )
 
-    async def of_each_shard(self, query: Query[T]) -> tuple[list[T], list[str]]:
+    async def whole(
+        self,
+        query_of: Callable[[Any, int], Query[T]],
+        *,
+        key: Callable[[T], Any],
+        descending: bool = False,
+        combine: Callable[[T, T], T] | None = None,
+    ) -> AsyncGenerator[list[T], None]:
+        """All of a list over every shard of the region, batch by batch, for a Csv; `query_of(after, limit)` as a page.
+
+        The first batch has the call's deadline, each further one a default deadline of its own. Raises
+        ShardUnavailable when a shard does not answer: what is left out of a whole list, nobody would notice.
+        """
+        after: Any = None
+        while True:
+            query = query_of(after, STREAM_BATCH_ROWS + 1)
+            rows, missing = await self._gathered(query, STREAM_BATCH_ROWS + 1, key, descending, combine)
+            if missing:
+                raise ShardUnavailable(f"{', '.join(missing)} did not answer, so the table would not be whole")
+            yield rows[:STREAM_BATCH_ROWS]
+            if len(rows) <= STREAM_BATCH_ROWS:
+                return
+            after = json_values(key(rows[STREAM_BATCH_ROWS - 1]))
+            self.ask = replace(self.ask, deadline=asyncio.get_running_loop().time() + REQUEST_DEADLINE_S)
+
+    async def _gathered(
+        self,
+        query: Query[T],
+        limit: int,
+        key: Callable[[T], Any],
+        descending: bool,
+        combine: Callable[[T, T], T] | None,
+    ) -> tuple[list[T], list[str]]:
+        """The first rows of a region, with what they show seen, and the shards that did not answer."""
+        enough = limit if combine is None else limit * len(self.region.shards)
+        found = await self.region.gather(query, self.ask, key=key, limit=enough, descending=descending)
+        for position in found.positions:
+            self.see(position)
+        rows = found.items if combine is None else combined(found.items, key=key, combine=combine)
+        return rows[:limit], list(found.missing)
+
+    async def of_each_shard(
+        self, query: Query[T], *, consistency: Consistency | None = None
+    ) -> tuple[list[T], list[str]]:
         """All rows of a query from every shard of the region, in no order, and the shards that did not answer."""
-        found = await self.region.gather(query, self.ask, key=lambda _: 0, limit=FANOUT_ROWS_MAX)
+        ask = self.ask if consistency is None else replace(self.ask, consistency=consistency)
+        found = await self.region.gather(query, ask, key=lambda _: 0, limit=FANOUT_ROWS_MAX)
         for position in found.positions:
             self.see(position)
         return found.items, list(found.missing)
@@ -135,6 +195,10 @@ class Call:
         """The idempotency key, once: it belongs to the first write of the call."""
         receipt, self._receipt = self._receipt, None
         return receipt
+
+    def give_back(self, receipt: ReceiptKey | None) -> None:
+        """The write that the key was taken for has certainly not happened."""
+        self._receipt = receipt
 
     def note(self, answer: Answer[Any]) -> None:
         """Keep what an answer says about where it came from and what the caller has now seen."""
@@ -179,17 +243,36 @@ class Place:
         return rows[0]
 
     async def write(self, write: Write[T], *, said: bytes = b"") -> T:
-        """Do one write; the call's idempotency key goes with the first one.
+        """Do one write; the call's idempotency key goes with the first one that does not fail.
 
         `said` is what the request said beside its body, if it must be the same when the key comes again.
         """
-        receipt = self._call.take_receipt()
+        receipt = key = self._call.take_receipt()
         if receipt is not None and said:
             fingerprint = self._call.runtime.receipts.digest(receipt.fingerprint + said)
             receipt = replace(receipt, fingerprint=fingerprint)
-        answer = await self.region.write(write, self._call.ask, receipt)
+        try:
+            answer = await self.region.write(write, self._call.ask, receipt)
+        except OutcomeUnknown:
+            raise
+        except MeridianError:
+            self._call.give_back(key)
+            raise
         self._call.note(answer)
         return answer.reply.value
+
+    async def prepare(self, write: Write[T]) -> T:
+        """A write before the one that the idempotency key belongs to: it must be harmless to do twice."""
+        answer = await self.region.write(write, self._call.ask)
+        self._call.note(answer)
+        return answer.reply.value
+
+    async def replay(self, row: Callable[[Row], T], otherwise: MeridianError) -> T:
+        """The stored outcome of the call's idempotency key, or the error: for what cannot be prepared a second time."""
+        if not self._call.has_receipt:
+            raise otherwise
+        nothing = Write(bucket=self.bucket, sql="SELECT WHERE false", args=(), row=row, if_none=otherwise)
+        return await self.write(nothing)
 
     async def keep(self, upload: Upload, *, owner: UUID) -> StoredFile:
         """Keep a file here: received whole, its row written, and moved to the region's store if that answers in time.

@@ -23,6 +23,7 @@ from gateway.operations.call import Call, Cookie
 from gateway.operations.downloads import Download, send
 from gateway.operations.operation import Operation
 from gateway.operations.rendering import render
+from gateway.operations.streams import Csv, stream
 from gateway.runtime import Runtime
 from gateway.who import SESSION_COOKIE, who
 
@@ -41,14 +42,12 @@ def handler_of(operation: Operation, runtime: Runtime) -> Callable[[web.Request]
     async def handle(request: web.Request) -> web.StreamResponse:
         context = request[CONTEXT]
         context.operation = operation.name
-        if operation.longest_s is not None:
+        if operation.longest_s is not None and not operation.table:
             context.allow(operation.longest_s)
         user = await _admitted(request, runtime, context)
         _authorise(user, operation)
         arguments, body = await binder.arguments(request)
-        signals = signals_of(
-            request, runtime, user, id=_path_id(arguments, operation), phone=_phone(arguments, operation)
-        )
+        signals = _signals(request, runtime, user, operation, arguments)
         decision = context.decision = runtime.map.geography.decide(signals)
         attempt = _attempt(operation, runtime, context, decision, user)
         call = Call(
@@ -68,6 +67,9 @@ def handler_of(operation: Operation, runtime: Runtime) -> Callable[[web.Request]
         attempt.succeeded()
         if isinstance(result, Download):
             return await send(result, request, dress=context.dress)
+        if isinstance(result, Csv):
+            context.allow(operation.longest_s or runtime.settings.request_timeout_s)
+            return await stream(result, request, dress=context.dress)
         response = render(result, operation, request)
         _dress(response, call, request)
         return response
@@ -94,6 +96,15 @@ def _attempt(
     if operation.public or user is None:
         return runtime.admission.attempt(context, decision)
     return runtime.admission.attempt_of(context, decision.signals, user)
+
+
+def _signals(
+    request: web.Request, runtime: Runtime, user: User | None, operation: Operation, arguments: dict[str, Any]
+) -> Signals:
+    if operation.raw is not None and operation.public:
+        # A signed message comes from a machine: the country where that stands says nothing about whose message it is.
+        return Signals(explicit=request.headers.get(headers.REGION))
+    return signals_of(request, runtime, user, id=_path_id(arguments, operation), phone=_phone(arguments, operation))
 
 
 def signals_of(

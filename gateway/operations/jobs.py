@@ -7,9 +7,11 @@ from uuid import UUID
 
 from core.database.shard import Consistency, Shard, Terms
 from core.database.statement import Query, Write
+from core.database.token import Token
 from core.errors import NotFound
 from core.ids import Placement, placement_of
-from core.region import Region
+from core.limits import FANOUT_ROWS_MAX
+from core.region import Ask, Region
 
 T = TypeVar("T")
 
@@ -31,6 +33,11 @@ class Shift:
     async def write(self, write: Write[T]) -> T:
         """Write to this shard, whatever bucket the rows are in."""
         return (await self.shard.write(write, Terms(self.deadline))).value
+
+    async def read_everywhere(self, query: Query[T]) -> list[T]:
+        """Read from the primary of every shard of the region that answers."""
+        ask = Ask(self.deadline, Consistency.STRONG, Token())
+        return (await self.region.gather(query, ask, key=lambda _: 0, limit=FANOUT_ROWS_MAX)).items
 
     async def read_at(self, id: UUID, query: Query[T]) -> list[T]:
         """Read where an id of this region lives, from the primary."""

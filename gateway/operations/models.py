@@ -3,10 +3,12 @@
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
+_SHOWS_SOMETHING = Field(json_schema_extra={"pattern": r"\S"})
+_LOOKS_LIKE_EMAIL = Field(json_schema_extra={"pattern": rf"^\s*{_EMAIL.pattern}\s*$"})
 
 
 def _printable(text: str) -> str:
@@ -31,12 +33,16 @@ def _text(longest: int) -> StringConstraints:
     return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest)
 
 
-Label = Annotated[str, _text(60), AfterValidator(_one_line)]
-Name = Annotated[str, _text(120), AfterValidator(_one_line)]
-Note = Annotated[str, _text(500), AfterValidator(_printable)]
-Prose = Annotated[str, _text(1000), AfterValidator(_printable)]
+Label = Annotated[str, _text(60), AfterValidator(_one_line), _SHOWS_SOMETHING]
+Name = Annotated[str, _text(120), AfterValidator(_one_line), _SHOWS_SOMETHING]
+Note = Annotated[str, _text(500), AfterValidator(_printable), _SHOWS_SOMETHING]
+Prose = Annotated[str, _text(1000), AfterValidator(_printable), _SHOWS_SOMETHING]
 Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_printable), AfterValidator(_email)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=254),
+    AfterValidator(_printable),
+    AfterValidator(_email),
+    _LOOKS_LIKE_EMAIL,
 ]
 
 UNSET: Final[Any] = None
@@ -44,9 +50,12 @@ UNSET: Final[Any] = None
 
 
 class Input(BaseModel):
-    """A body that a client sends: unknown fields are refused, so that a misspelt one is never silently lost."""
+    """A body or query that a client sends: unknown fields are refused, so that a misspelt one is never silently lost.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A body's values have the type that the document says: no `"yes"` for true, no `false` for 0. A query's are text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     def given(self) -> dict[str, Any]:
         """The fields that were sent, for a PATCH."""

@@ -56,8 +56,9 @@ class Operation:
     """One declared API call: everything that routing, parsing, authorisation and the API document need to know.
 
     `roles` empty: any user; `public`: nobody needs to be logged in. `phone_field` names the body's field whose country
-    is a signal of geography. `upload` names the argument that is the file of a multipart body. `longest_s`: how long it
-    may take, where that is not the default. `attempt`: it tries credentials, and is limited as such.
+    is a signal of geography. `upload` names the argument that is the file of a multipart body, `raw` the one that is
+    the body as it came. `table`: it may answer with a Csv instead of its result. `longest_s`: how long it may take
+    (with `table`: to send one), where that is not the default. `attempt`: it tries credentials, and is limited as such.
     """
 
     method: str
@@ -71,9 +72,11 @@ class Operation:
     path_parameters: tuple[Parameter, ...] = ()
     body: tuple[str, type[BaseModel]] | None = None
     upload: str | None = None
+    raw: str | None = None
     query: tuple[str, type[BaseModel]] | None = None
     page: str | None = None
     result: Any = None
+    table: bool = False
     status: int = 200
     longest_s: float | None = None
     attempt: bool = False

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
 from typing import Any, TypeVar
 
 import orjson
@@ -37,6 +39,16 @@ class Page:
         more = len(rows) > self.limit
         cursor = self._signer.sign(orjson.dumps([self._operation, key(shown[-1])], default=str)) if more else None
         return Items[T].model_construct(items=shown, next=cursor)
+
+
+def combined(rows: Sequence[T], *, key: Callable[[T], Any], combine: Callable[[T, T], T]) -> list[T]:
+    """Rows in the order of `key`, with those of the same key made into one."""
+    return [reduce(combine, group) for _, group in groupby(rows, key=key)]
+
+
+def json_values(key: Any) -> Any:
+    """A sort key as the cursor of a page gives it back."""
+    return orjson.loads(orjson.dumps(key, default=str))
 
 
 def parse_page(limit: str | None, cursor: str | None, *, operation: str, signer: Signer) -> Page:

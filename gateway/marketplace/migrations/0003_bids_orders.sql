@@ -1,5 +1,6 @@
 -- Bids, counter-offers and orders: all in the bucket of the request that they follow from. Whoever changes several rows
--- of a request locks the request's row first; of an order, the order's.
+-- of a request locks the request's row first; of an order, the order's. What ends with a request or a bid is ended by its
+-- trigger: that runs under the lock with a snapshot of its own, so it also sees what came while the lock was waited for.
 
 -- What may follow what: the one place that says it. `actors` empty: whoever may write at all.
 CREATE TABLE marketplace.transition (
@@ -75,6 +76,9 @@ BEGIN
         PERFORM meridian.tell(NEW.bucket, 'request.created', NEW.id,
             jsonb_build_object('to', '{}'::uuid[], 'customer', NEW.customer, 'car_make', NEW.car_make));
     ELSIF NEW.status <> OLD.status THEN
+        UPDATE marketplace.bid SET updated_at = now(),
+            status = CASE NEW.status WHEN 'expired' THEN 'expired' ELSE 'rejected' END
+        WHERE bucket = NEW.bucket AND request = NEW.id AND status = 'pending';
         PERFORM meridian.tell(NEW.bucket, 'request.' || NEW.status, NEW.id,
             jsonb_build_object('to', CASE NEW.status WHEN 'expired' THEN ARRAY[NEW.customer] ELSE '{}' END,
                 'customer', NEW.customer));
@@ -119,7 +123,7 @@ SELECT meridian.shard_table('marketplace.bid');
 CREATE TRIGGER transition BEFORE UPDATE ON marketplace.bid
     FOR EACH ROW EXECUTE FUNCTION marketplace.check_transition();
 
--- Tells of a bid, and keeps its request's count of pending ones.
+-- Tells of a bid, keeps its request's count of pending ones, and ends the offers that are pending on it.
 CREATE FUNCTION marketplace.bid_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.status = OLD.status THEN
@@ -127,6 +131,8 @@ BEGIN
     END IF;
     UPDATE marketplace.request SET bids = bids + CASE NEW.status WHEN 'pending' THEN 1 ELSE -1 END
     WHERE bucket = NEW.bucket AND id = NEW.request AND status = 'active';
+    UPDATE marketplace.counter_offer SET status = CASE NEW.status WHEN 'rejected' THEN 'rejected' ELSE 'expired' END
+    WHERE bucket = NEW.bucket AND bid = NEW.id AND status = 'pending';
     PERFORM meridian.tell(NEW.bucket, 'bid.' || CASE NEW.status WHEN 'pending' THEN 'submitted' ELSE NEW.status END,
         NEW.id, jsonb_build_object(
             'to', ARRAY[CASE WHEN NEW.status IN ('pending', 'withdrawn') THEN NEW.customer ELSE NEW.garage END],

@@ -29,13 +29,16 @@ CREATE TABLE marketplace.payment (
         CHECK (status IN ('pending', 'paid', 'failed', 'refunded', 'partially_refunded')),
     created_at timestamptz NOT NULL DEFAULT now(),
     paid_at timestamptz,
+    -- When the provider is asked to end it, if nobody has paid: pushed back at every try.
+    due_at timestamptz NOT NULL DEFAULT now() + interval '1 hour',
     PRIMARY KEY (bucket, id),
     CONSTRAINT refunds_within_payment CHECK (refunded <= amount)
 );
 -- One live intent for each kind; and one at a time that is not decided, so that nobody pays twice.
 CREATE UNIQUE INDEX one_live_payment ON marketplace.payment (bucket, order_id, kind) WHERE status <> 'failed';
 CREATE UNIQUE INDEX one_pending_payment ON marketplace.payment (bucket, order_id) WHERE status = 'pending';
-CREATE INDEX payment_undecided ON marketplace.payment (created_at) WHERE status = 'pending';
+CREATE INDEX payment_due ON marketplace.payment (due_at) WHERE status = 'pending';
+CREATE INDEX payment_order ON marketplace.payment (bucket, order_id, id);
 SELECT meridian.shard_table('marketplace.payment');
 CREATE TRIGGER transition BEFORE UPDATE ON marketplace.payment
     FOR EACH ROW EXECUTE FUNCTION marketplace.check_transition();
@@ -61,6 +64,7 @@ CREATE TABLE marketplace.refund (
     customer uuid NOT NULL,
     amount numeric NOT NULL CHECK (amount > 0),
     currency text NOT NULL,
+    minor_unit smallint NOT NULL,
     reason text NOT NULL,
     failure text,
     status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'succeeded', 'failed')),
@@ -97,3 +101,14 @@ CREATE TABLE marketplace.payment_event (
     CONSTRAINT event_seen PRIMARY KEY (bucket, provider, event)
 );
 SELECT meridian.shard_table('marketplace.payment_event', 'payment');
+
+-- What nobody should pay any more is ended soon, and not after an hour.
+CREATE FUNCTION marketplace.order_cancelled() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE marketplace.payment SET due_at = now()
+    WHERE bucket = NEW.bucket AND order_id = NEW.id AND status = 'pending';
+    RETURN NULL;
+END $$;
+CREATE TRIGGER end_payments AFTER UPDATE OF status ON marketplace.orders FOR EACH ROW
+    WHEN (NEW.status IN ('cancelled_by_customer', 'cancelled_by_garage', 'refunded'))
+    EXECUTE FUNCTION marketplace.order_cancelled();

@@ -9,9 +9,11 @@ CREATE TABLE marketplace.dispute (
     bucket smallint NOT NULL,
     id uuid NOT NULL,
     order_id uuid NOT NULL,
+    -- Of the order, as they were: whoever reads a dispute needs no other row.
     number text NOT NULL,
     customer uuid NOT NULL,
     garage uuid NOT NULL,
+    garage_name text NOT NULL,
     reason text NOT NULL
         CHECK (reason IN ('wrong_part', 'damaged', 'not_as_described', 'does_not_fit', 'changed_mind')),
     description text NOT NULL,
@@ -19,6 +21,7 @@ CREATE TABLE marketplace.dispute (
     refund_percent smallint NOT NULL CHECK (refund_percent BETWEEN 0 AND 100),
     refund_amount numeric NOT NULL DEFAULT 0 CHECK (refund_amount >= 0),
     currency text NOT NULL,
+    minor_unit smallint NOT NULL,
     resolution text,
     status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'resolved', 'rejected')),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -27,6 +30,9 @@ CREATE TABLE marketplace.dispute (
     PRIMARY KEY (bucket, id),
     CONSTRAINT one_dispute UNIQUE (bucket, order_id)
 );
+CREATE INDEX dispute_customer ON marketplace.dispute (bucket, customer, id);
+CREATE INDEX dispute_garage ON marketplace.dispute (garage, id);
+CREATE INDEX dispute_open ON marketplace.dispute (id) WHERE status = 'open';
 SELECT meridian.shard_table('marketplace.dispute');
 CREATE TRIGGER transition BEFORE UPDATE ON marketplace.dispute
     FOR EACH ROW EXECUTE FUNCTION marketplace.check_transition();
@@ -75,9 +81,10 @@ CREATE TRIGGER transition BEFORE UPDATE ON marketplace.review
 CREATE FUNCTION marketplace.review_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.status <> OLD.status THEN
+        -- No order: the garage would know by it whose review this is.
         PERFORM meridian.tell(NEW.bucket, 'review.' || NEW.status, NEW.id, jsonb_build_object(
             'to', CASE NEW.status WHEN 'published' THEN ARRAY[NEW.garage, NEW.customer] ELSE ARRAY[NEW.customer] END,
-            'order', NEW.order_id, 'garage', NEW.garage));
+            'garage', NEW.garage));
     END IF;
     RETURN NULL;
 END $$;
@@ -99,5 +106,10 @@ CREATE TABLE marketplace.notification (
     CONSTRAINT told_once UNIQUE (bucket, account, event)
 );
 CREATE INDEX notification_account ON marketplace.notification (bucket, account, id);
-CREATE INDEX notification_unread ON marketplace.notification (bucket, account) WHERE read_at IS NULL;
+CREATE INDEX notification_unread ON marketplace.notification (bucket, account, id) WHERE read_at IS NULL;
 SELECT meridian.shard_table('marketplace.notification');
+
+-- Events wait for their turn: one that somebody could not be told of is put off, so that it never stands before others.
+ALTER TABLE meridian.outbox ADD COLUMN due_at timestamptz NOT NULL DEFAULT now();
+DROP INDEX meridian.outbox_waiting;
+CREATE INDEX outbox_due ON meridian.outbox (due_at) WHERE relayed_at IS NULL;

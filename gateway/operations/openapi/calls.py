@@ -8,6 +8,7 @@ from gateway.operations.downloads import Download
 from gateway.operations.openapi import headers, problems
 from gateway.operations.openapi.schemas import Schemas
 from gateway.operations.operation import Intent, Items, Operation
+from gateway.operations.streams import MEDIA_TYPE
 from gateway.operations.uploads import FIELD
 
 Json = dict[str, Any]
@@ -51,6 +52,8 @@ def call_object(operation: Operation, schemas: Schemas) -> tuple[Json, dict[str,
         call["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas.body(operation)}}}
     if operation.upload is not None:
         call["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
+    if operation.raw is not None:
+        call["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
     if operation.public:
         call["security"] = []
     return call, named
@@ -90,6 +93,9 @@ def _answers(operation: Operation, schemas: Schemas, *, has_etag: bool) -> Json:
         return _file_answers(said)
     if operation.result is not None:
         success["content"] = {"application/json": {"schema": schemas.result(operation)}}
+    if operation.table:
+        success["content"][MEDIA_TYPE] = {"schema": {"type": "string"}}
+        success["headers"] = said | headers.answered("Content-Disposition")
     unchanged = {"304": {"description": "What you hold is still right.", "headers": said}} if has_etag else {}
     return {str(operation.status): success, **unchanged}
 

@@ -39,8 +39,9 @@ PARAMETERS: Final[dict[str, Json]] = {
     for parameter in (
         _parameter(
             REQUEST_ID,
-            "Your own id for this request; it comes back and stands in our logs. One is made if you send none.",
-            {"type": "string", "minLength": 1, "maxLength": REQUEST_ID_CHARS_MAX},
+            "Your own id for this request; it comes back and stands in our logs. One is made if you send none, or one "
+            f"that is not 1 to {REQUEST_ID_CHARS_MAX} letters, digits and `._:+=/@-`.",
+            {"type": "string"},
             _ID_EXAMPLE,
         ),
         _parameter(
@@ -139,7 +140,7 @@ HEADERS: Final[dict[str, Json]] = {
     },
     "Accept-Ranges": {"description": "Parts can be asked for.", "schema": {"type": "string", "const": "bytes"}},
     "Content-Disposition": {
-        "description": "`inline` for an image, `attachment` for a PDF, and the file's name.",
+        "description": "`inline` for an image, `attachment` for a PDF or a table, and the file's name.",
         "schema": {"type": "string"},
         "example": "inline; filename=\"mirror.png\"; filename*=UTF-8''mirror.png",
     },

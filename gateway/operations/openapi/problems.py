@@ -35,6 +35,7 @@ MEANING: Final[dict[str, str]] = {
     "pool_exhausted": "The database is busy and the queue for it is full. Nothing was changed; try again.",
     "outcome_unknown": "A write was cut off: it may or may not have happened. Repeat it with the same Idempotency-Key.",
     "storage_unavailable": "The file cannot be kept or read now. Nothing was changed; try again.",
+    "payment_unavailable": "The payment provider does not answer now. Nothing is paid twice; try again.",
     "draining": "This server is stopping. Try again: another one answers.",
     "deadline": "The time allowed ran out. A POST is safe to repeat with its Idempotency-Key.",
 }
@@ -83,7 +84,7 @@ def codes_of(operation: Operation) -> list[str]:
     codes |= {"forbidden"} if operation.roles or changes else set()
     codes |= {"not_found"} if operation.path_parameters else {"region_unavailable"}
     codes |= {"conflict", "wrong_shard", "outcome_unknown"} if writes else set()
-    codes |= {"too_large", "unsupported_media"} if operation.body or operation.upload else set()
+    codes |= {"too_large", "unsupported_media"} if operation.body or operation.upload or operation.raw else set()
     codes |= {"range_not_satisfiable"} if operation.result is Download else set()
     codes |= {"invalid"} if reads_fields or operation.method == "POST" else set()
     return ordered(codes)

@@ -33,6 +33,9 @@ class Schemas:
             schema.pop("title", None)
             for name, field in schema.get("properties", {}).items():
                 self._illustrate(name, field)
+        for operation in operations:
+            if operation.method == "PATCH" and operation.body is not None:
+                self.components[self.body(operation)["$ref"].removeprefix(REF_PREFIX)]["minProperties"] = 1
 
     def body(self, operation: Operation) -> Json:
         """The schema of an operation's body."""

@@ -1,0 +1,1 @@
+"""Payment providers: who takes the customers' money and gives it back, behind one Protocol."""

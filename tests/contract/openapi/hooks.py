@@ -1,0 +1,118 @@
+"""What Schemathesis is told of the running system: whose token goes with an operation, and which things there are.
+
+It is loaded by the Schemathesis process alone. `CONTRACT_WORLD` names a JSON file: `tokens` (operation -> access token),
+`things` (path parameter, or operation and path parameter -> ids), `bodies` (operation -> field -> good values),
+`seen` (where to write which statuses were answered).
+"""
+
+import atexit
+import json
+import os
+import re
+from collections import Counter
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import schemathesis
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.openapi.checks import RejectedPositiveData
+
+from tests.contract.openapi.rules import BEYOND_SCHEMA, EVERYWHERE
+
+WORLD = json.loads(Path(os.environ["CONTRACT_WORLD"]).read_text())
+SEEN: Counter[str] = Counter()
+THINGS = {name: cycle(ids) for name, ids in WORLD["things"].items()}
+BODIES = {
+    name: {field: cycle(values) for field, values in fields.items()} for name, fields in WORLD["bodies"].items()
+}
+KEYS = count()
+_UNKNOWN_HEADER: Final = "x-schemathesis-unknown-property"
+
+
+def name_of(operation: Any) -> str:
+    """The operation's id in the document."""
+    return str(operation.definition.raw.get("operationId", ""))
+
+
+@schemathesis.auth(refresh_interval=None)
+class TokenOfSomebodyWhoMay:
+    """Logs each operation in as somebody whose role may call it, so that its handler runs."""
+
+    def get(self, case: Any, context: Any) -> str | None:
+        """The token for an operation; public ones have none."""
+        token: str | None = WORLD["tokens"].get(name_of(context.operation))
+        return token
+
+    def set(self, case: Any, data: str, context: Any) -> None:
+        """Send it."""
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+    """Make good values true: an invented id gets no further than a 404, and nobody can invent what only we sign."""
+    for name, value in (case.path_parameters or {}).items():
+        things = THINGS.get(f"{name_of(case.operation)}.{name}") or THINGS.get(name)
+        if things is not None and _is_id(value):
+            case.path_parameters[name] = next(things)
+    if _is_good(case, ParameterLocation.HEADER):
+        _make_true(case.headers)
+    if _is_good(case, ParameterLocation.QUERY) and case.query:
+        case.query.pop("cursor", None)
+    if _is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict):
+        case.body |= {name: next(values) for name, values in BODIES.get(name_of(case.operation), {}).items()}
+        if "file" in case.body:
+            case.body["file"] = bytes.fromhex(case.body["file"])
+
+
+@schemathesis.hook
+def after_call(context: Any, case: Any, response: Any) -> None:
+    """Count what was answered."""
+    if case.method.upper() == case.operation.method.upper():
+        SEEN[f"{name_of(case.operation)} {response.status_code}"] += 1
+
+
+@schemathesis.hook
+def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
+    """Keep every failure but two kinds.
+
+    HTTP lets a server ignore a header that it does not know. And what the schema allows may be refused by a rule that
+    JSON Schema cannot say: by exactly those of `rules.py`.
+    """
+    if _UNKNOWN_HEADER in {name.lower() for name in case.headers or {}}:
+        return False
+    return not (isinstance(failure, RejectedPositiveData) and _is_beyond_schema(case, response))
+
+
+@atexit.register
+def tell() -> None:
+    """Write down what was answered, for the test to judge."""
+    Path(WORLD["seen"]).write_text(json.dumps(SEEN))
+
+
+def _is_good(case: Any, location: ParameterLocation) -> bool:
+    return case.meta is not None and not case.meta.is_negative_at(location)
+
+
+def _make_true(headers: Any) -> None:
+    headers.pop("Consistency-Token", None)
+    if "X-Region" in headers:
+        headers["X-Region"] = "qa"
+    if "Idempotency-Key" in headers:
+        headers["Idempotency-Key"] = f"key-{next(KEYS)}"
+
+
+def _is_beyond_schema(case: Any, response: Any) -> bool:
+    problem = json.loads(response.content)
+    said = [problem["detail"]] if response.status_code != 422 else [e["message"] for e in problem["errors"]]
+    rules = [*EVERYWHERE, *BEYOND_SCHEMA.get(name_of(case.operation), ())]
+    return all(any(re.search(rule, text) for rule in rules) for text in said)
+
+
+def _is_id(value: object) -> bool:
+    try:
+        return isinstance(value, str) and str(UUID(value)) == value.lower()
+    except ValueError:
+        return False

@@ -1,0 +1,20 @@
+"""Rules that JSON Schema cannot say: what may be refused although it fits the document. Nothing else may be."""
+
+from typing import Final
+
+EVERYWHERE: Final = (
+    r"is (not a|too (short|long) for a) phone number",
+    r"should be a valid integer",  # a whole number with a fraction: 2020.0
+    r"must not have control characters",
+    r"must be one line, without tabs",
+)
+"""Patterns of the messages of such a refusal, whatever the operation."""
+
+BEYOND_SCHEMA: Final[dict[str, tuple[str, ...]]] = {
+    "route_route": (r"ask about one thing at a time",),
+    "auth_register": (r"is needed for the role garage, and only there",),
+    "me_change": (r"only garages have one",),
+    "uploads_create": (r"the file is empty", r"is not an image \(JPEG, PNG, WebP\) or a PDF"),
+    "requests_create": (r"must be uploads of your own", r"must not name an upload twice"),
+}
+"""Operation -> patterns of the messages that say which rule was broken."""
