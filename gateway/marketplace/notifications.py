@@ -73,7 +73,7 @@ def _count(account: UUID) -> Query[Unread]:
     return Query(
         f"""SELECT count(*)::int AS unread FROM (
                 SELECT FROM marketplace.notification WHERE bucket = $1 AND account = $2 AND read_at IS NULL
-                LIMIT {UNREAD_MAX}) AS some""",
+                LIMIT {UNREAD_MAX}) AS unseen""",
         (placement_of(account).bucket, account),
         _unread,
     )
@@ -94,7 +94,7 @@ def _read(account: UUID, ids: list[UUID] | None) -> Write[Unread]:
         sql=f"""SELECT count(*)::int AS unread FROM (
                     SELECT FROM marketplace.notification
                     WHERE bucket = $1 AND account = $2 AND read_at IS NULL AND NOT ($3::uuid[] IS NULL OR id = ANY($3))
-                    LIMIT {UNREAD_MAX}) AS some""",
+                    LIMIT {UNREAD_MAX}) AS unseen""",
         args=(bucket, account, ids),
         row=_unread,
     )

@@ -84,7 +84,9 @@ def test_every_operation_is_described(operation: Operation) -> None:
     assert (call.get("security") == []) is operation.public
     in_path = [p["name"] for p in call["parameters"] if p.get("in") == "path"]
     assert in_path == [p.name for p in operation.path_parameters]
-    assert ("requestBody" in call) is (operation.body is not None or operation.upload is not None)
+    assert ("requestBody" in call) is (
+        operation.body is not None or operation.upload is not None or operation.raw is not None
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.name)

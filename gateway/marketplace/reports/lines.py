@@ -81,10 +81,10 @@ class DisputeLine(Output):
 def _disputes(period: Period, after: Any, limit: int) -> Query[DisputeLine]:
     return Query(
         f"""SELECT created_at, id, order_id, number, customer AS customer_id, garage AS garage_id, reason, status,
-                refund_percent, {shown("refund_amount", "$5::int")} AS refund_amount, currency, resolved_at
+                refund_percent, {shown("refund_amount", "minor_unit")} AS refund_amount, currency, resolved_at
             FROM marketplace.dispute
             WHERE (created_at, id) > ($1, $2) AND created_at < $3 ORDER BY created_at, id LIMIT $4""",
-        (*since(period, after), period.ends, limit, period.region.minor_unit),
+        (*since(period, after), period.ends, limit),
         lambda row: DisputeLine.model_validate(dict(row)),
     )
 

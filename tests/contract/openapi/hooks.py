@@ -1,8 +1,8 @@
 """What Schemathesis is told of the running system: whose token goes with an operation, and which things there are.
 
-It is loaded by the Schemathesis process alone. `CONTRACT_WORLD` names a JSON file: `tokens` (operation -> access token),
-`things` (path parameter, or operation and path parameter -> ids), `bodies` (operation -> field -> good values),
-`seen` (where to write which statuses were answered).
+It is loaded by the Schemathesis process alone. `CONTRACT_WORLD` names a JSON file: `tokens` (operation -> access
+token), `things` (operation -> ids for its path), `bodies` (operation -> field -> good values), `seen` (where to write
+which statuses were answered).
 """
 
 import atexit
@@ -24,9 +24,7 @@ from tests.contract.openapi.rules import BEYOND_SCHEMA, EVERYWHERE
 WORLD = json.loads(Path(os.environ["CONTRACT_WORLD"]).read_text())
 SEEN: Counter[str] = Counter()
 THINGS = {name: cycle(ids) for name, ids in WORLD["things"].items()}
-BODIES = {
-    name: {field: cycle(values) for field, values in fields.items()} for name, fields in WORLD["bodies"].items()
-}
+BODIES = {name: {field: cycle(values) for field, values in fields.items()} for name, fields in WORLD["bodies"].items()}
 KEYS = count()
 _UNKNOWN_HEADER: Final = "x-schemathesis-unknown-property"
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.marketplace.roles import ADMIN, CUSTOMER, DRIVER, GARAGE, STAFF
 from tests.integration.http.asking import ADDRESS, PASSWORD, REQUEST, VEHICLE, Json
-from tests.integration.http.stage import DISPUTE, OFFER, REVIEW, ROLES, Stage
+from tests.integration.http.stage import DISPUTE, OFFER, PAYMENT, REVIEW, ROLES, Stage
 from tests.integration.http.trade import BID
 
 Body = Json | Callable[[Stage, str], Json]
@@ -20,8 +20,8 @@ OVERSEERS: Final = (STAFF, ADMIN)
 class Rule:
     """Who may call an operation. `may`: the roles, the first of which does it first.
 
-    `thing` is what stands in the path. Its own customer, garage or driver may; of the roles in `region` everybody in its
-    region; nobody else, to whom it looks as if it did not exist. `body` depends on the role where it is a function.
+    `thing` is what stands in the path. Its own customer, garage or driver may; of the roles in `region` everybody in
+    its region; nobody else, to whom it looks as if it did not exist. `body` depends on the role where it is a function.
     `alone`: it ends or changes the caller's login. `public`: nobody needs to be logged in.
     """
 
@@ -46,6 +46,10 @@ def _driver(stage: Stage, role: str) -> Json:
     return {"driver_id": stage.who(DRIVER).id}
 
 
+def _number(stage: Stage, role: str) -> Json:
+    return {"password": PASSWORD, "phone_number": stage.phones.qatar()}
+
+
 AUTHORITY: Final[Mapping[str, Rule]] = {
     # One's account
     "auth_register": Rule(public=True),
@@ -57,7 +61,7 @@ AUTHORITY: Final[Mapping[str, Rule]] = {
     "me_me": Rule(),
     "me_change": Rule(body={"full_name": "New Name"}),
     "me_change_password": Rule(alone=True, body={"current_password": PASSWORD, "new_password": "another-password"}),
-    "me_change_phone": Rule(alone=True, body={"password": PASSWORD, "phone_number": "+97455009999"}),
+    "me_change_phone": Rule(alone=True, body=_number),
     # What customers keep
     "vehicles_own": _own(CUSTOMER),
     "vehicles_add": _own(CUSTOMER, body=VEHICLE),
@@ -100,6 +104,12 @@ AUTHORITY: Final[Mapping[str, Rule]] = {
     "deliveries_assign": _own(*OVERSEERS, thing="order:confirmed", body=_driver),
     "deliveries_own": _own(DRIVER),
     "deliveries_move": _own(DRIVER, thing="order:ready_for_pickup", body={"status": "collected"}),
+    # Money
+    "payments_create": _own(CUSTOMER, thing="order", body=PAYMENT),
+    "payments_one": _own(CUSTOMER, *OVERSEERS, thing="payment"),
+    "payments_confirm": _own(CUSTOMER, thing="payment", body={"method": "sandbox_card"}),
+    "payments_refund": _own(*OVERSEERS, thing="payment", body={"amount": "1.00", "reason": "A scratch"}),
+    "payments_webhook": Rule(public=True),
     # Disputes
     "disputes_open_dispute": _own(CUSTOMER, thing="order:delivered", body=DISPUTE),
     "disputes_listed": _own(CUSTOMER, GARAGE, *OVERSEERS),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +15,7 @@ ROLES: Final = (CUSTOMER, GARAGE, DRIVER, STAFF, ADMIN)
 DISPUTE: Final = {"reason": "damaged", "description": "It is broken"}
 REVIEW: Final = {"rating": 4, "comment": "As described"}
 OFFER: Final = {"amount": "99.50", "message": "For cash"}
+PAYMENT: Final = {"kind": "full"}
 _WAY: Final = (
     ("confirmed", "system"),
     ("preparing", "garage"),
@@ -32,10 +33,10 @@ class Stage:
 
     client: Client
     system: System
+    phones: Phones
     mine: Mapping[tuple[str, str], Person]
     others: Mapping[tuple[str, str], Person]
     shard: str = SHARDS[0]
-    made: set[str] = field(default_factory=set)
 
     @classmethod
     async def opened(cls, client: Client, system: System, phones: Phones) -> "Stage":
@@ -49,11 +50,11 @@ class Stage:
             for _ in range(2)
         ]
         await asyncio.gather(*(_hire(client, system, shard, [mine, others]) for shard in SHARDS))
-        return cls(client, system, mine, others)
+        return cls(client, system, phones, mine, others)
 
     def at(self, shard: str) -> "Stage":
         """The same people; things are made on this shard."""
-        return Stage(self.client, self.system, self.mine, self.others, shard)
+        return replace(self, shard=shard)
 
     def who(self, role: str) -> Person:
         """The one of a role who is a party of what is made here."""
@@ -62,13 +63,28 @@ class Stage:
     async def thing(self, kind: str) -> str:
         """The id of a new thing: `vehicle`, `bid`, `order:delivered`... Its parties are those of this shard."""
         name, _, state = kind.partition(":")
-        id = await _MAKE[name](self, state)
-        self.made.add(id)
-        return id
+        return await _MAKE[name](self, state)
 
     async def settled(self) -> None:
         """Wait until the replicas have all that was made."""
         await self.system.replicated(self.shard)
+
+
+async def advance(system: System, shard: str, order: str, status: str, *, driver: Person) -> None:
+    """Take an order that waits for its payment to a status, past the API: paid in full, every step in its history."""
+    ways = [step for step, _ in _WAY]
+    async with system.sql(shard) as connection, connection.transaction():
+        for step, role in _WAY[: ways.index(status) + 1] if status else ():
+            await connection.execute(
+                """UPDATE marketplace.orders SET paid = total, status = $2, actor_role = $3, driver = $4,
+                       driver_name = 'Driver',
+                       delivered_at = CASE WHEN $2 = 'delivered' THEN now() ELSE delivered_at END
+                   WHERE id = $1""",
+                UUID(order),
+                step,
+                role,
+                UUID(driver.id),
+            )
 
 
 async def _hire(client: Client, system: System, shard: str, people: list[dict[tuple[str, str], Person]]) -> None:
@@ -98,20 +114,9 @@ async def _offer(stage: Stage, _: str) -> str:
 
 
 async def _order(stage: Stage, status: str) -> str:
-    deal = await accepted(stage.client, stage.who(CUSTOMER), stage.who(GARAGE))
-    id = UUID(deal.order["id"])
-    async with stage.system.sql(stage.shard) as connection, connection.transaction():
-        for step, role in _WAY[: [step for step, _ in _WAY].index(status) + 1] if status else ():
-            await connection.execute(
-                """UPDATE marketplace.orders SET paid = total, status = $2, actor_role = $3, driver = $4,
-                       driver_name = 'Driver', delivered_at = CASE WHEN $2 = 'delivered' THEN now() ELSE delivered_at END
-                   WHERE id = $1""",
-                id,
-                step,
-                role,
-                UUID(stage.who(DRIVER).id),
-            )
-    return str(id)
+    id = str((await accepted(stage.client, stage.who(CUSTOMER), stage.who(GARAGE))).order["id"])
+    await advance(stage.system, stage.shard, id, status, driver=stage.who(DRIVER))
+    return id
 
 
 async def _dispute(stage: Stage, _: str) -> str:
@@ -122,6 +127,11 @@ async def _dispute(stage: Stage, _: str) -> str:
 async def _review(stage: Stage, _: str) -> str:
     path = f"/orders/{await _order(stage, 'completed')}/review"
     return str((await done(stage.client, stage.who(CUSTOMER), path, REVIEW))["id"])
+
+
+async def _payment(stage: Stage, _: str) -> str:
+    path = f"/orders/{await _order(stage, '')}/payments"
+    return str((await made(stage.client, stage.who(CUSTOMER), path, PAYMENT))["id"])
 
 
 async def _garage(stage: Stage, _: str) -> str:
@@ -138,5 +148,6 @@ _MAKE: Final[Mapping[str, Callable[[Stage, str], Awaitable[str]]]] = {
     "order": _order,
     "dispute": _dispute,
     "review": _review,
+    "payment": _payment,
     "garage": _garage,
 }

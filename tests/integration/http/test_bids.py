@@ -7,12 +7,14 @@ from uuid import UUID
 import pytest
 
 from core.ids import placement_of
-from tests.integration.http.asking import REQUEST, Json, is_problem, listed, made, new_person
+from tests.integration.http.asking import REQUEST, Json, is_problem, made, new_person
 from tests.integration.http.trade import (
     BID,
     PICKUP,
+    STRONG,
     bid_on,
     done,
+    listed,
     passes,
     post,
     set_account,
@@ -42,7 +44,7 @@ async def test_a_bid_lies_with_its_request_and_both_sides_read_it(
     assert await listed(gateway, customer, f"/requests/{request['id']}/bids") == [bid]
     assert await listed(gateway, garage, "/bids") == [bid]
     assert (await strong(gateway, customer, f"/requests/{request['id']}"))["bids"] == 1
-    shown = await gateway.call("GET", f"/uploads/{bid['images'][0]}", user=customer)
+    shown = await gateway.call("GET", f"/uploads/{bid['images'][0]}", user=customer, headers=STRONG)
     assert shown.status == 200, "the customer sees the photos of a bid on their request"
 
 
@@ -161,7 +163,11 @@ async def test_the_feed_shows_what_is_asked_for_in_the_order_asked_for(
         cursor: dict[str, str] = {}
         while True:
             page = await gateway.call(
-                "GET", "/requests/open", user=garage, params={"make": make.upper(), "limit": 2, **query, **cursor}
+                "GET",
+                "/requests/open",
+                user=garage,
+                headers=STRONG,
+                params={"make": make.upper(), "limit": 2, **query, **cursor},
             )
             assert (page.status, page.json["partial"], page.json["missing"]) == (200, False, []), page
             found += [item["id"] for item in page.json["items"]]
@@ -181,7 +187,7 @@ async def test_the_feed_shows_what_is_asked_for_in_the_order_asked_for(
 async def test_a_cursor_of_one_order_is_refused_in_the_other(gateway: Client, customer: Person, garage: Person) -> None:
     for _ in range(2):
         await made(gateway, customer, "/requests", REQUEST)
-    page = await gateway.call("GET", "/requests/open", user=garage, params={"limit": 1})
+    page = await gateway.call("GET", "/requests/open", user=garage, headers=STRONG, params={"limit": 1})
     answer = await gateway.call(
         "GET", "/requests/open", user=garage, params={"cursor": page.json["next"], "sort": "fewest_bids"}
     )
@@ -195,7 +201,7 @@ async def test_the_feed_shows_nothing_of_who_asks_or_where(gateway: Client, cust
         "/requests",
         {**REQUEST, "delivery": {"address": "Zone 66", "lat": 25.31234, "lng": 51.52345}},
     )
-    answer = await gateway.call("GET", "/requests/open", user=garage)
+    answer = await gateway.call("GET", "/requests/open", user=garage, headers=STRONG)
     for private in (customer.id, customer.phone, "Zone 66", "25.31234", "51.52345", REQUEST["vin"], "Somebody"):
         assert private not in answer.body.decode()
 
@@ -206,13 +212,13 @@ async def test_a_garage_sees_the_photos_of_an_open_request_and_a_stranger_does_n
     photo = (await made(gateway, customer, "/uploads", {}))["id"]
     is_problem(await gateway.call("GET", f"/uploads/{photo}", user=garage), 404, "not_found")
     request = await made(gateway, customer, "/requests", {**REQUEST, "images": [photo]})
-    assert (await gateway.call("GET", f"/uploads/{photo}", user=garage)).status == 200
+    assert (await gateway.call("GET", f"/uploads/{photo}", user=garage, headers=STRONG)).status == 200
     stranger = await new_person(gateway, phones, shard)
     abroad = await new_person(gateway, phones, "sa-1" if shard == "qa-1" else "qa-1", "garage")
     for who in (stranger, abroad):
         is_problem(await gateway.call("GET", f"/uploads/{photo}", user=who), 404, "not_found")
     await done(gateway, customer, f"/requests/{request['id']}/cancel")
-    answer = await gateway.call("GET", f"/uploads/{photo}", user=garage, headers={"Consistency": "strong"})
+    answer = await gateway.call("GET", f"/uploads/{photo}", user=garage, headers=STRONG)
     is_problem(answer, 404, "not_found")
 
 

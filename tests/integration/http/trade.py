@@ -119,6 +119,12 @@ async def strong(client: Client, user: Person, path: str, **query: str | int) ->
     return answer.json
 
 
+async def listed(client: Client, user: Person, path: str, **query: str | int) -> list[Json]:
+    """The first page of a list, from the primary: it also shows what others have just done."""
+    found: list[Json] = (await strong(client, user, path, **query))["items"]
+    return found
+
+
 def bucket_of(person: Person) -> int:
     """The bucket of a person's rows."""
     return placement_of(UUID(person.id)).bucket
