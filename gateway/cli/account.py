@@ -138,5 +138,5 @@ async def _find(runtime: Runtime, places: Sequence[tuple[RegionSpec, str]]) -> t
 
 
 def _show(region: Region, account: StaffedAccount, said: str) -> None:
-    garage = "" if account.garage_name is None else f", garage {account.garage_name} on plan {account.plan}"
+    garage = "" if account.garage_name is None else f" {account.garage_name} on plan {account.plan}"
     print(f"account {account.id} in {region.spec.name}: {account.full_name}, {account.role}{garage} ({said})")

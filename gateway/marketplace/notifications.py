@@ -111,8 +111,8 @@ async def own(call: Call, which: Which, page: Page) -> Items[Notification]:
     - `bid.accepted`, `bid.rejected`, `bid.expired`: the bid; garage. About: `request`.
     - `counter_offer.made`: the offer; whoever is to answer. `counter_offer.accepted`, `.rejected`, `.countered`,
       `.expired`: the offer; whoever made it. About: `bid`, `request`.
-    - `order.status_changed`: the order; customer, garage and driver, except who changed it. About: `number`, `from`,
-      `status`.
+    - `order.status_changed`: the order; customer, garage and driver, except who changed it. About: `number`, `status`,
+      and `from` unless the order is new.
     - `delivery.assigned`, `delivery.unassigned`: the order; the driver. About: `number`.
     - `payment.succeeded`, `payment.failed`, `payment.refunded`: the payment; customer. About: `order`, `amount`,
       `currency`, and of a payment its `kind`.

@@ -16,11 +16,13 @@ SPARE_MIN: Final = 50  # fewer left than this, and the next block is taken befor
 _COUNT_BUCKET: Final = 0  # of the 4096, the one that holds the region's count
 
 # The common table expression `n` for the statement that makes the order: the next number of this shard, or no row.
-# Nothing is taken unless `{given}` has a row.
-TAKE: Final = """n AS (
-    UPDATE marketplace.order_block SET next = next + 1
-    WHERE first = (SELECT first FROM marketplace.order_block WHERE next <= last ORDER BY first LIMIT 1)
-        AND next <= last AND EXISTS (SELECT FROM {given}) RETURNING next - 1 AS number)"""
+# Nothing is taken unless `{given}` has a row. Whoever waits for a block that is then used up goes on to the next.
+TAKE: Final = """block AS (
+    SELECT first FROM marketplace.order_block WHERE next <= last AND EXISTS (SELECT FROM {given})
+    ORDER BY first LIMIT 1 FOR UPDATE),
+n AS (
+    UPDATE marketplace.order_block o SET next = o.next + 1 FROM block
+    WHERE o.first = block.first RETURNING o.next - 1 AS number)"""
 
 # A number as people read it; the arguments are the region's prefix and time zone.
 SHOWN: Final = """{prefix} || '-' || to_char(now() AT TIME ZONE {zone}, 'YYMM') || '-'

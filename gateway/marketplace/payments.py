@@ -75,7 +75,7 @@ class Payment(Output):
     currency: str
     status: Status
     provider: str
-    client_secret: str | None
+    client_secret: str | None = Field(repr=False)
     failure: str | None
     created_at: datetime
     paid_at: datetime | None
@@ -111,6 +111,10 @@ _COLUMNS: Final = f"""p.id, p.order_id, p.customer, p.kind, {shown("p.amount", "
     p.client_secret, p.failure, p.created_at, p.paid_at"""
 
 
+def _stored(row: Row) -> Stored:
+    return Stored.model_validate({**row})
+
+
 def _words(values: tuple[str, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
@@ -120,7 +124,7 @@ def _one(id: UUID, customer: UUID | None) -> Query[Stored]:
         f"""SELECT {_COLUMNS} FROM marketplace.payment p
             WHERE p.bucket = $1 AND p.id = $2 AND ($3::uuid IS NULL OR p.customer = $3)""",
         (placement_of(id).bucket, id, customer),
-        Stored.model_validate,
+        _stored,
     )
 
 
@@ -151,7 +155,7 @@ def _start(order: UUID, id: UUID, customer: UUID, kind: WhatFor, provider: str) 
         sql=f"""SELECT {_COLUMNS} FROM made p
                 UNION ALL SELECT {_COLUMNS} FROM live p WHERE p.status = 'pending' AND p.kind = $5""",
         args=(bucket, order, customer, id, kind, provider),
-        row=Stored.model_validate,
+        row=_stored,
         if_none=Conflict("this order cannot be paid now"),
     )
 
@@ -188,7 +192,7 @@ def _told(payment: Stored, reference: str, client_secret: str) -> Write[Stored]:
             WHERE bucket = $1 AND id = $2 RETURNING *)""",
         sql=f"SELECT {_COLUMNS} FROM p",
         args=(bucket, payment.id, reference, client_secret),
-        row=Stored.model_validate,
+        row=_stored,
     )
 
 
@@ -235,7 +239,7 @@ def settlement(payment: UUID, event: ProviderEvent, provider: str) -> Write[Sett
         sql=f"""SELECT {_COLUMNS}, before.status AS was, EXISTS (SELECT FROM seen) AS is_new
                 FROM now_is p CROSS JOIN before""",
         args=(bucket, payment, provider, event.id, event.kind, event.reason),
-        row=Settled.model_validate,
+        row=lambda row: Settled.model_validate({**row}),
         if_none=NotFound("there is no such payment"),
     )
 
@@ -368,4 +372,4 @@ async def _end(shift: Shift, payment: Stored, provider: PaymentProvider) -> None
         _log.warning("payment_not_ended", payment=str(payment.id), reason=exc.code)
 
 
-JOBS: Final[tuple[Job, ...]] = (Job("undecided payments", 10.0, PAYMENT_JOB_ROWS, _end_all),)
+JOBS: Final[tuple[Job, ...]] = (Job("end payments", 10.0, PAYMENT_JOB_ROWS, _end_all),)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from core.database.statement import Lock, Query, Write
+from core.database.statement import Lock, Query, Row, Write
 from core.errors import Conflict, MeridianError, NotFound, PaymentUnavailable
 from core.ids import placement_of
 from core.limits import PAYMENT_JOB_ROWS
@@ -125,6 +125,10 @@ _COLUMNS: Final = f"""r.id, r.payment AS payment_id, r.order_id, {shown("r.amoun
     {shown("p.amount", "p.minor_unit")} AS paid, p.provider, p.reference"""
 
 
+def _stored(row: Row) -> Stored:
+    return Stored.model_validate({**row})
+
+
 def _ask(payment: UUID, id: UUID, amount: Decimal | None, reason: str) -> Write[Stored]:
     """Set money of a payment aside; the job leaves it to this call for half a minute."""
     bucket = placement_of(payment).bucket
@@ -149,7 +153,7 @@ def _ask(payment: UUID, id: UUID, amount: Decimal | None, reason: str) -> Write[
             FROM plan RETURNING *)""",
         sql=f"SELECT {_COLUMNS} FROM r JOIN plan p ON p.id = r.payment",
         args=(bucket, payment, id, amount, reason),
-        row=Stored.model_validate,
+        row=_stored,
         if_none=Conflict("so much cannot be given back"),
     )
 
@@ -200,7 +204,7 @@ def settlement(refund: UUID, event: ProviderEvent, provider: str) -> Write[Settl
         sql=f"""SELECT {_COLUMNS}, before.status AS was, EXISTS (SELECT FROM seen) AS is_new FROM now_is r
                 CROSS JOIN before JOIN marketplace.payment p ON p.bucket = $1 AND p.id = r.payment""",
         args=(bucket, refund, provider, event.id, event.kind, event.reason),
-        row=Settled.model_validate,
+        row=lambda row: Settled.model_validate({**row}),
         if_none=NotFound("there is no such refund"),
     )
 
@@ -226,7 +230,8 @@ async def refund(call: Call, payment_id: UUID, wanted: NewRefund) -> Created[Ref
     """
     no_payment = NotFound("there is no such payment")
     require_home(call, payment_id, no_payment)
-    place, provider = call.at(payment_id), call.parts.payments
+    provider: PaymentProvider = call.parts.payments
+    place = call.at(payment_id)
     amount = None if wanted.amount is None else exact(wanted.amount, place.region.spec, field="amount")
     ask = _ask(payment_id, place.new_id(), amount, wanted.reason)
     try:
@@ -287,4 +292,4 @@ async def _send(shift: Shift, refund: Stored, provider: PaymentProvider) -> None
         _log.warning("refund_not_sent", refund=str(refund.id), reason=exc.code)
 
 
-JOBS: Final[tuple[Job, ...]] = (Job("refunds", 5.0, PAYMENT_JOB_ROWS, _send_all),)
+JOBS: Final[tuple[Job, ...]] = (Job("send refunds", 5.0, PAYMENT_JOB_ROWS, _send_all),)

@@ -52,21 +52,24 @@ class Notification:
 
 
 def notifications_of(event: Event) -> list[Notification]:
-    """Who is told of an event: the accounts of its region that its body names in `to`."""
+    """Who is told of an event: the accounts of its region that its body names in `to`; what is no such id is nobody."""
     about = {name: str(value) for name, value in event.body.items() if name not in _HIDDEN and value is not None}
-    accounts = dict.fromkeys(UUID(str(account)) for account in event.body.get("to") or ())
+    accounts = dict.fromkeys(_id(text) for text in event.body.get("to") or ())
     return [
         Notification(_id_of(event.id, account), account, event.id, event.kind, event.subject, about, event.created_at)
         for account in accounts
-        if _region_of(account) == _region_of(event.id)
+        if account is not None and placement_of(account).region_code == placement_of(event.id).region_code
     ]
 
 
-def _region_of(id: UUID) -> int | None:
+def _id(text: object) -> UUID | None:
+    """An id that carries a placement. Others are passed over: one wrong event must not stop all that come after it."""
     try:
-        return placement_of(id).region_code
-    except NotFound:
+        id = UUID(str(text))
+        placement_of(id)
+    except (ValueError, NotFound):
         return None
+    return id
 
 
 def _id_of(event: UUID, account: UUID) -> UUID:

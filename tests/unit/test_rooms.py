@@ -114,6 +114,9 @@ RULES: Mapping[str, Rule] = {
     "object stores are behind core.storage": lambda m, target: (
         within(target, *OBJECT_STORES) and not within(m.name, "core.storage")
     ),
+    "the payment provider's library is behind its adapter": lambda m, target: (
+        within(target, "stripe") and not within(m.name, "gateway.marketplace.providers")
+    ),
     "aiohttp's server is in the gateway and edge's adapter": lambda m, target: (
         within(target, "aiohttp.web") and not within(m.name, "gateway", "edge.aio")
     ),

@@ -9,10 +9,8 @@ CREATE INDEX request_open_category ON marketplace.request (part_category, id) WH
 -- Dashboards count what is under way: small next to what has ended, and indexed apart from it.
 CREATE INDEX request_open_customer ON marketplace.request (bucket, customer) WHERE status = 'active';
 CREATE INDEX bid_pending ON marketplace.bid (garage) WHERE status = 'pending';
-CREATE INDEX order_live ON marketplace.orders (id) INCLUDE (status, garage)
-    WHERE status NOT IN ('completed', 'cancelled_by_customer', 'cancelled_by_garage', 'refunded');
-CREATE INDEX order_live_garage ON marketplace.orders (garage)
-    WHERE status NOT IN ('completed', 'cancelled_by_customer', 'cancelled_by_garage', 'refunded');
+CREATE INDEX order_status ON marketplace.orders (status, id);
+CREATE INDEX order_garage_status ON marketplace.orders (garage, status, id);
 
 -- Reports: by time, over the whole region; of a garage, by time.
 CREATE INDEX order_created ON marketplace.orders (created_at, id);

@@ -5,6 +5,10 @@ from typing import Final
 EVERYWHERE: Final = (
     r"is (not a|too (short|long) for a) phone number",
     r"should be a valid integer",  # a whole number with a fraction: 2020.0
+    r"must be more than 0 and at most 1000000",
+    r"^[A-Z]{3} has [0-9] decimals$",
+    r"must be uploads of your own",
+    r"must not name an upload twice",
     r"must not have control characters",
     r"must be one line, without tabs",
 )
@@ -15,6 +19,7 @@ BEYOND_SCHEMA: Final[dict[str, tuple[str, ...]]] = {
     "auth_register": (r"is needed for the role garage, and only there",),
     "me_change": (r"only garages have one",),
     "uploads_create": (r"the file is empty", r"is not an image \(JPEG, PNG, WebP\) or a PDF"),
-    "requests_create": (r"must be uploads of your own", r"must not name an upload twice"),
+    "uploads_content": (r"the range begins after them",),
+    "notifications_mark_read": (r"name `ids`, or say `all: true`",),
 }
 """Operation -> patterns of the messages that say which rule was broken."""

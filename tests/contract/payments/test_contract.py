@@ -1,4 +1,4 @@
-"""What every payment provider promises: decisions that stay, questions that may be repeated, messages that are proven."""
+"""What every payment provider promises: decisions that stay, questions that can be repeated, messages that are proven."""
 
 from decimal import Decimal
 from uuid import UUID, uuid4

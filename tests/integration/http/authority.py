@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.marketplace.roles import ADMIN, CUSTOMER, DRIVER, GARAGE, STAFF
 from tests.integration.http.asking import ADDRESS, PASSWORD, REQUEST, VEHICLE, Json
-from tests.integration.http.stage import DISPUTE, OFFER, PAYMENT, REVIEW, ROLES, Stage
+from tests.integration.http.stage import DISPUTE, METHOD, OFFER, PAYMENT, REVIEW, ROLES, Stage
 from tests.integration.http.trade import BID
 
 Body = Json | Callable[[Stage, str], Json]
@@ -107,8 +107,8 @@ AUTHORITY: Final[Mapping[str, Rule]] = {
     # Money
     "payments_create": _own(CUSTOMER, thing="order", body=PAYMENT),
     "payments_one": _own(CUSTOMER, *OVERSEERS, thing="payment"),
-    "payments_confirm": _own(CUSTOMER, thing="payment", body={"method": "sandbox_card"}),
-    "payments_refund": _own(*OVERSEERS, thing="payment", body={"amount": "1.00", "reason": "A scratch"}),
+    "payments_confirm": _own(CUSTOMER, thing="payment", body=METHOD),
+    "payments_refund": _own(*OVERSEERS, thing="payment:paid", body={"amount": "1.00", "reason": "A scratch"}),
     "payments_webhook": Rule(public=True),
     # Disputes
     "disputes_open_dispute": _own(CUSTOMER, thing="order:delivered", body=DISPUTE),

@@ -16,6 +16,7 @@ DISPUTE: Final = {"reason": "damaged", "description": "It is broken"}
 REVIEW: Final = {"rating": 4, "comment": "As described"}
 OFFER: Final = {"amount": "99.50", "message": "For cash"}
 PAYMENT: Final = {"kind": "full"}
+METHOD: Final = {"method": "sandbox_card"}
 _WAY: Final = (
     ("confirmed", "system"),
     ("preparing", "garage"),
@@ -129,9 +130,12 @@ async def _review(stage: Stage, _: str) -> str:
     return str((await done(stage.client, stage.who(CUSTOMER), path, REVIEW))["id"])
 
 
-async def _payment(stage: Stage, _: str) -> str:
-    path = f"/orders/{await _order(stage, '')}/payments"
-    return str((await made(stage.client, stage.who(CUSTOMER), path, PAYMENT))["id"])
+async def _payment(stage: Stage, status: str) -> str:
+    path, customer = f"/orders/{await _order(stage, '')}/payments", stage.who(CUSTOMER)
+    id = str((await made(stage.client, customer, path, PAYMENT))["id"])
+    if status == "paid":
+        await done(stage.client, customer, f"/payments/{id}/confirm", METHOD)
+    return id
 
 
 async def _garage(stage: Stage, _: str) -> str:

@@ -1,0 +1,471 @@
+"""Payments end to end: one intent however often it is tapped, one effect however often it is told, balanced books."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from core.ids import Placement
+from gateway import jobs
+from gateway.marketplace import payments, refunds
+from gateway.marketplace.providers.provider import Kind, ProviderEvent
+from gateway.marketplace.providers.sandbox import Sandbox, event_id
+from gateway.operations import Job
+from tests.integration.http.asking import Json, is_problem, new_person
+from tests.integration.http.trade import Deal, accepted, changed, done, hired, post, rows_of, strong
+from tests.servers import stripe
+from tests.servers.stripe import StripeServer
+from tests.system import Answer, Client, Person, Phones, System, until
+
+PAYMENT_WEBHOOK = "/webhooks/payments"
+
+
+@dataclass
+class Parties:
+    """People of one region whom the tests of this module share; the customer lives on `shard`."""
+
+    shard: str
+    customer: Person
+    garage: Person
+    staff: Person
+
+
+@pytest.fixture(scope="module", params=["qa-1", "sa-2"])
+async def parties(request: pytest.FixtureRequest, gateway: Client, system: System, phones: Phones) -> Parties:
+    shard, other = request.param, "qa-1" if request.param == "qa-1" else "sa-1"
+    return Parties(
+        shard,
+        await new_person(gateway, phones, shard),
+        await new_person(gateway, phones, other, "garage"),
+        await hired(gateway, system, phones, other, "staff"),
+    )
+
+
+@pytest.fixture
+async def deal(gateway: Client, parties: Parties) -> Deal:
+    """A new order that waits for its payment."""
+    return await accepted(gateway, parties.customer, parties.garage)
+
+
+async def pay(client: Client, deal: Deal, kind: str = "deposit", method: str = "sandbox_card") -> Json:
+    """Start a payment and confirm it."""
+    started = await done(client, deal.customer, f"/orders/{deal.order['id']}/payments", {"kind": kind})
+    return await done(client, deal.customer, f"/payments/{started['id']}/confirm", {"method": method})
+
+
+async def order_of(client: Client, deal: Deal) -> Json:
+    found: Json = await strong(client, deal.customer, f"/orders/{deal.order['id']}")
+    return found
+
+
+async def steps_of(client: Client, deal: Deal) -> list[tuple[str, str]]:
+    """The order's history: what it became, and by whom."""
+    found = await strong(client, deal.customer, f"/orders/{deal.order['id']}/history")
+    return [(step["to_status"], step["actor_role"]) for step in found["items"]]
+
+
+async def deliver(client: Client, event: ProviderEvent) -> Answer:
+    """A webhook, as the gateway's sandbox signs it."""
+    assert client.runtime is not None
+    sandbox = client.runtime.parts.payments
+    assert isinstance(sandbox, Sandbox)
+    body, headers = sandbox.webhook(event)
+    return await client.call("POST", PAYMENT_WEBHOOK, data=body, headers=headers)
+
+
+def of(payment: Json, kind: Kind, id: str = "") -> ProviderEvent:
+    subject = UUID(payment["id"])
+    return ProviderEvent(id or event_id(kind, subject), kind, payment=subject)
+
+
+async def books_balance(system: System, shard: str, deal: Deal) -> Json:
+    """The order's row; what it says was paid and given back is what its payments and refunds say."""
+    [row] = await rows_of(
+        system,
+        shard,
+        """SELECT o.status, o.total, o.paid, o.refunded, o.cancellation_fee,
+            (SELECT coalesce(sum(amount), 0) FROM marketplace.payment
+             WHERE order_id = o.id AND status NOT IN ('pending', 'failed')) AS sum_paid,
+            (SELECT coalesce(sum(refunded), 0) FROM marketplace.payment WHERE order_id = o.id) AS sum_back,
+            (SELECT coalesce(sum(amount), 0) FROM marketplace.refund
+             WHERE order_id = o.id AND status <> 'failed') AS sum_refunds
+           FROM marketplace.orders o WHERE o.id = $1""",
+        UUID(deal.order["id"]),
+    )
+    assert row["paid"] == row["sum_paid"] <= row["total"], row
+    assert row["refunded"] == row["sum_back"] == row["sum_refunds"] <= row["paid"], row
+    return row
+
+
+async def events_of(system: System, shard: str, payment: Json) -> list[str]:
+    found = await rows_of(
+        system, shard, "SELECT kind FROM marketplace.payment_event WHERE payment = $1", UUID(payment["id"])
+    )
+    return sorted(row["kind"] for row in found)
+
+
+async def told_of(system: System, shard: str, payment: Json, kind: str) -> int:
+    """How many outbox events of a kind tell of a payment."""
+    sql = "SELECT count(*) FROM meridian.outbox WHERE subject = $1 AND kind = $2"
+    [row] = await rows_of(system, shard, sql, UUID(payment["id"]), kind)
+    return int(row["count"])
+
+
+async def work(job: Job, clients: Sequence[Client]) -> None:
+    """Do a job on every shard by each gateway, all at once."""
+    await asyncio.gather(*(jobs.everywhere(job, client.runtime) for client in clients if client.runtime is not None))
+
+
+async def test_a_deposit_confirms_the_order_and_the_rest_is_paid_later(
+    gateway: Client, system: System, parties: Parties, deal: Deal, phones: Phones
+) -> None:
+    path = f"/orders/{deal.order['id']}/payments"
+    started = await done(gateway, deal.customer, path, {"kind": "deposit"})
+    total = Decimal(deal.order["total"])
+    assert Decimal(started["amount"]) == (total / 5).quantize(Decimal("0.01"))
+    assert {name: started[name] for name in ("order_id", "kind", "status", "provider", "paid_at", "failure")} == {
+        "order_id": deal.order["id"],
+        "kind": "deposit",
+        "status": "pending",
+        "provider": "sandbox",
+        "paid_at": None,
+        "failure": None,
+    }
+    assert started["client_secret"]
+    is_problem(await post(gateway, deal.customer, path, {"kind": "full"}), 409, "conflict")
+    confirm = f"/payments/{started['id']}/confirm"
+    is_problem(await post(gateway, deal.customer, confirm, {"method": "gold"}), 422, "invalid", "method")
+    paid = await done(gateway, deal.customer, confirm, {"method": "sandbox_card"})
+    assert (paid["status"], paid["refunded"]) == ("paid", "0.00")
+    assert paid["paid_at"] is not None
+    assert await done(gateway, deal.customer, confirm, {"method": "sandbox_card"}) == paid
+    order = await order_of(gateway, deal)
+    assert (order["status"], order["paid"]) == ("confirmed", paid["amount"])
+    assert await steps_of(gateway, deal) == [("pending_payment", "customer"), ("confirmed", "system")]
+    is_problem(await post(gateway, deal.customer, path, {"kind": "deposit"}), 409, "conflict")
+    rest = await pay(gateway, deal, "full")
+    assert Decimal(rest["amount"]) == total - Decimal(paid["amount"])
+    nothing = await post(gateway, deal.customer, path, {"kind": "full"})
+    assert is_problem(nothing, 409, "conflict")
+    assert nothing.json["detail"] == "nothing is left to pay"
+    assert (await books_balance(system, parties.shard, deal))["paid"] == total
+    assert await told_of(system, parties.shard, paid, "payment.succeeded") == 1
+
+
+async def test_a_payment_is_its_customers_and_the_regions_staff_see_it(
+    gateway: Client, parties: Parties, deal: Deal, phones: Phones
+) -> None:
+    started = await done(gateway, deal.customer, f"/orders/{deal.order['id']}/payments", {"kind": "deposit"})
+    path = f"/payments/{started['id']}"
+    assert await strong(gateway, deal.customer, path) == started
+    assert await strong(gateway, parties.staff, path) == {**started, "client_secret": None}
+    stranger = await new_person(gateway, phones, "sa-1" if parties.shard == "qa-1" else "qa-1")
+    is_problem(await gateway.call("GET", path, user=stranger), 404, "not_found")
+    is_problem(await post(gateway, stranger, f"{path}/confirm", {"method": "sandbox_card"}), 404, "not_found")
+    is_problem(
+        await post(gateway, stranger, f"/orders/{deal.order['id']}/payments", {"kind": "full"}), 404, "not_found"
+    )
+    for who, below, body in (
+        (parties.garage, "", None),
+        (parties.garage, "/confirm", {"method": "sandbox_card"}),
+        (parties.staff, "/confirm", {"method": "sandbox_card"}),
+        (deal.customer, "/refund", {"reason": "please"}),
+    ):
+        method = "GET" if body is None else "POST"
+        answer = await gateway.call(method, path + below, user=who, **({} if body is None else {"json": body}))
+        is_problem(answer, 403, "forbidden")
+
+
+async def test_taps_through_two_gateways_are_one_intent(
+    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    path = f"/orders/{deal.order['id']}/payments"
+    key = {"Idempotency-Key": str(uuid4())}
+    taps = await asyncio.gather(
+        *(
+            client.call("POST", path, user=replace(deal.customer), json={"kind": "deposit"}, headers=headers)
+            for client in (gateway, other_gateway)
+            for headers in ({}, key, key)
+        )
+    )
+    assert {answer.status for answer in taps} == {201}, taps
+    assert len({answer.body for answer in taps}) == 1
+    sql = "SELECT count(*) FROM marketplace.payment WHERE order_id = $1"
+    assert (await rows_of(system, parties.shard, sql, UUID(deal.order["id"]))) == [{"count": 1}]
+
+
+async def test_what_a_crash_left_undone_is_finished_by_the_next_tap(
+    gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    path = f"/orders/{deal.order['id']}/payments"
+    key = {"Idempotency-Key": str(uuid4())}
+    first = await gateway.call("POST", path, user=deal.customer, json={"kind": "deposit"}, headers=key)
+    sql = "UPDATE marketplace.payment SET reference = NULL, client_secret = NULL WHERE id = $1"
+    for headers in (key, {}):
+        await changed(system, parties.shard, sql, first.json["id"])
+        again = await gateway.call("POST", path, user=deal.customer, json={"kind": "deposit"}, headers=headers)
+        assert (again.status, again.json) == (201, first.json)
+        assert (again.headers.get("Idempotent-Replayed") == "true") is bool(headers)
+    await changed(system, parties.shard, sql, first.json["id"])
+    confirmed = await done(gateway, deal.customer, f"/payments/{first.json['id']}/confirm", {"method": "sandbox_card"})
+    assert confirmed["status"] == "paid"
+
+
+async def test_a_declined_payment_can_be_tried_anew(
+    gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    failed = await pay(gateway, deal, method="sandbox_declined")
+    assert (failed["status"], failed["failure"], failed["paid_at"]) == ("failed", "card_declined", None)
+    again = {"method": "sandbox_card"}
+    is_problem(await post(gateway, deal.customer, f"/payments/{failed['id']}/confirm", again), 409, "conflict")
+    with capture_logs() as logs:
+        assert (await deliver(gateway, of(failed, Kind.PAYMENT_SUCCEEDED))).status == 204
+    assert [log["event"] for log in logs if log["log_level"] == "error"] == ["paid_after_failure"]
+    assert (await order_of(gateway, deal))["status"] == "pending_payment"
+    paid = await pay(gateway, deal)
+    assert (paid["status"], paid["id"] != failed["id"]) == ("paid", True)
+    await books_balance(system, parties.shard, deal)
+
+
+async def test_webhooks_twice_at_once_and_out_of_order_have_one_effect(
+    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    pending = await pay(gateway, deal, method="sandbox_pending")
+    assert pending["status"] == "pending"
+    both = (gateway, other_gateway)
+    told = await asyncio.gather(
+        *(deliver(client, of(pending, Kind.PAYMENT_SUCCEEDED)) for client in both for _ in range(2)),
+        post(gateway, deal.customer, f"/payments/{pending['id']}/confirm", {"method": "sandbox_card"}),
+    )
+    assert sorted(answer.status for answer in told) == [200, 204, 204, 204, 204]
+    assert await events_of(system, parties.shard, pending) == ["payment.succeeded"]
+    for client in both:
+        assert (await deliver(client, of(pending, Kind.PAYMENT_FAILED, "evt_late"))).status == 204
+        assert (await deliver(client, of(pending, Kind.PAYMENT_SUCCEEDED, "evt_other"))).status == 204
+    payment = await strong(gateway, deal.customer, f"/payments/{pending['id']}")
+    assert (payment["status"], payment["failure"]) == ("paid", None)
+    assert (await order_of(gateway, deal))["paid"] == payment["amount"]
+    assert await steps_of(gateway, deal) == [("pending_payment", "customer"), ("confirmed", "system")]
+    assert await told_of(system, parties.shard, payment, "payment.succeeded") == 1
+    await books_balance(system, parties.shard, deal)
+
+
+async def test_a_webhook_that_is_not_proven_or_about_nothing_here_changes_nothing(
+    gateway: Client, parties: Parties, deal: Deal
+) -> None:
+    assert gateway.runtime is not None
+    pending = await pay(gateway, deal, method="sandbox_pending")
+    event = of(pending, Kind.PAYMENT_SUCCEEDED)
+    body, headers = gateway.runtime.parts.payments.webhook(event)
+    json = {"Content-Type": "application/json"}
+    forged = Sandbox("another secret", now=gateway.runtime.now).webhook(event)
+    for sent, said in ((body, json), (body + b" ", headers), forged):
+        is_problem(await gateway.call("POST", PAYMENT_WEBHOOK, data=sent, headers=said), 403, "forbidden")
+    text = {**headers, "Content-Type": "text/plain"}
+    is_problem(await gateway.call("POST", PAYMENT_WEBHOOK, data=body, headers=text), 415, "unsupported_media")
+    large = await gateway.call("POST", PAYMENT_WEBHOOK, data=b" " * 300_000, headers=headers)
+    is_problem(large, 413, "too_large")
+    here = gateway.runtime.new_id(Placement(1, 7))
+    for unknown in (here, gateway.runtime.new_id(Placement(200, 7)), uuid4(), None):
+        for kind in Kind:
+            told = await deliver(gateway, ProviderEvent("evt_unknown", kind, payment=unknown, refund=unknown))
+            assert told.status == 204, told
+    assert (await strong(gateway, deal.customer, f"/payments/{pending['id']}"))["status"] == "pending"
+    abroad = await gateway.call("POST", PAYMENT_WEBHOOK, data=body, headers={**headers, "X-Forwarded-For": "8.8.8.8"})
+    assert abroad.status == 204
+    assert (await strong(gateway, deal.customer, f"/payments/{pending['id']}"))["status"] == "paid"
+
+
+async def test_money_for_an_order_that_was_cancelled_meanwhile_goes_back(
+    gateway: Client, other_gateway: Client, system: System, parties: Parties
+) -> None:
+    late, race = [await accepted(gateway, parties.customer, parties.garage) for _ in range(2)]
+    pending = await pay(gateway, late, method="sandbox_pending")
+    await done(gateway, late.customer, f"/orders/{late.order['id']}/cancel", {})
+    again = await post(gateway, late.customer, f"/orders/{late.order['id']}/payments", {"kind": "full"})
+    is_problem(again, 409, "conflict")
+    await asyncio.gather(*(deliver(client, of(pending, Kind.PAYMENT_SUCCEEDED)) for client in (gateway, other_gateway)))
+    books = await books_balance(system, parties.shard, late)
+    assert (books["status"], books["paid"]) == ("cancelled_by_customer", books["refunded"])
+    assert books["paid"] == Decimal(pending["amount"])
+    await work(refunds.JOBS[0], (gateway, other_gateway))
+    await is_sent_back(gateway, late, pending)
+    assert await told_of(system, parties.shard, pending, "payment.refunded") == 1
+
+    started = await done(gateway, race.customer, f"/orders/{race.order['id']}/payments", {"kind": "deposit"})
+    confirm, cancel = await asyncio.gather(
+        post(gateway, replace(race.customer), f"/payments/{started['id']}/confirm", {"method": "sandbox_card"}),
+        post(other_gateway, replace(race.customer), f"/orders/{race.order['id']}/cancel", {}),
+    )
+    assert (confirm.status in (200, 409), cancel.status) == (True, 200), (confirm, cancel)
+    books = await books_balance(system, parties.shard, race)
+    assert books["status"] == "cancelled_by_customer"
+    assert books["paid"] - books["refunded"] == books["cancellation_fee"]
+
+
+async def test_a_cancelled_order_is_given_back_from_its_newest_payment_on(
+    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    deposit, rest = await pay(gateway, deal), await pay(gateway, deal, "full")
+    await done(gateway, deal.customer, f"/orders/{deal.order['id']}/cancel", {})
+    books = await books_balance(system, parties.shard, deal)
+    fee = (books["total"] / 20).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    assert (books["cancellation_fee"], books["refunded"]) == (fee, books["total"] - fee)
+    await work(refunds.JOBS[0], (gateway, other_gateway))
+    await is_sent_back(gateway, deal, rest)
+
+    async def is_given_back_in_part() -> bool:
+        found = await strong(gateway, deal.customer, f"/payments/{deposit['id']}")
+        return bool(found["status"] == "partially_refunded")
+
+    await until(is_given_back_in_part, what="the deposit's refund")
+    found = await strong(gateway, deal.customer, f"/payments/{deposit['id']}")
+    assert Decimal(found["refunded"]) == Decimal(deposit["amount"]) - fee
+    for payment in (deposit, rest):
+        assert await told_of(system, parties.shard, payment, "payment.refunded") == 1
+
+
+async def test_amounts_keep_the_three_decimals_of_a_dinar(
+    gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    sql = """UPDATE marketplace.orders SET currency = 'KWD', minor_unit = 3, part_price = 12.3425, delivery_fee = 0,
+        total = 12.3425, platform_fee = 0, garage_payout = 12.3425 WHERE id = $1"""
+    await changed(system, parties.shard, sql, deal.order["id"])
+    paid = await pay(gateway, deal)
+    assert (paid["amount"], paid["refunded"], paid["currency"]) == ("2.469", "0.000", "KWD")
+
+
+async def is_sent_back(client: Client, deal: Deal, payment: Json) -> None:
+    """Wait until a payment was given back: another gateway's job may have claimed it, and be at it still."""
+
+    async def is_refunded() -> bool:
+        found = await strong(client, deal.customer, f"/payments/{payment['id']}")
+        return bool(found["status"] == "refunded" and found["refunded"] == found["amount"])
+
+    await until(is_refunded, what="the refund")
+
+
+async def test_refunds_never_exceed_what_was_paid(
+    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    paid = await pay(gateway, deal, "full")
+    path, amount = f"/payments/{paid['id']}/refund", Decimal(paid["amount"])
+    part = {"amount": str((amount * 2 / 5).quantize(Decimal("0.01"))), "reason": "A scratch"}
+    key = {"Idempotency-Key": str(uuid4())}
+    answers = await asyncio.gather(
+        *(
+            client.call("POST", path, user=replace(parties.staff), json=part, headers=headers)
+            for client in (gateway, other_gateway)
+            for headers in (key, {}, {})
+        )
+    )
+    assert sorted(answer.status for answer in answers) == [201, 201, 201, 409, 409, 409] or sorted(
+        answer.status for answer in answers
+    ) == [201, 201, 409, 409, 409, 409], answers
+    given = {answer.json["id"]: answer.json for answer in answers if answer.status == 201}
+    assert len(given) == 2
+    assert {refund["status"] for refund in given.values()} == {"succeeded"}
+    after = await strong(gateway, parties.staff, f"/payments/{paid['id']}")
+    assert (after["status"], Decimal(after["refunded"])) == ("partially_refunded", Decimal(part["amount"]) * 2)
+    for wrong, status, code in (("1000.00", 409, "conflict"), ("0.001", 422, "invalid"), ("-1", 422, "invalid")):
+        is_problem(
+            await post(gateway, parties.staff, path, {"amount": wrong, "reason": "No"}),
+            status,
+            code,
+            *(["amount"] if status == 422 else []),
+        )
+    rest = await done(gateway, parties.staff, path, {"reason": "All of it"})
+    assert Decimal(rest["amount"]) == amount - Decimal(after["refunded"])
+    is_problem(await post(gateway, parties.staff, path, {"reason": "More"}), 409, "conflict")
+    books = await books_balance(system, parties.shard, deal)
+    assert books["refunded"] == amount
+    assert (await strong(gateway, parties.staff, f"/payments/{paid['id']}"))["status"] == "refunded"
+
+
+async def test_a_payment_that_nobody_makes_ends_once_whoever_looks(
+    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    started = await done(gateway, deal.customer, f"/orders/{deal.order['id']}/payments", {"kind": "full"})
+    await work(payments.JOBS[0], (gateway, other_gateway))
+    assert (await strong(gateway, deal.customer, f"/payments/{started['id']}"))["status"] == "pending"
+    sql = """UPDATE marketplace.payment SET due_at = due_at - interval '1 hour', reference = NULL, client_secret = NULL
+        WHERE id = $1"""
+    await changed(system, parties.shard, sql, started["id"])
+    await work(payments.JOBS[0], (gateway, other_gateway))
+
+    async def has_failed() -> bool:
+        found = await strong(gateway, deal.customer, f"/payments/{started['id']}")
+        return bool(found["status"] == "failed")
+
+    await until(has_failed, what="the payment's end")
+    assert await events_of(system, parties.shard, started) == ["payment.failed"]
+    assert await told_of(system, parties.shard, started, "payment.failed") == 1
+    assert (await pay(gateway, deal, "full"))["status"] == "paid"
+
+
+@pytest.fixture
+async def stripe_server() -> AsyncIterator[StripeServer]:
+    """A Stripe."""
+    server = StripeServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def test_while_the_provider_is_away_nothing_is_lost_and_what_it_refuses_can_be_given_back_anew(
+    gateway: Client, system: System, parties: Parties, stripe_server: StripeServer
+) -> None:
+    variables: dict[str, Any] = {
+        "PAYMENT_PROVIDER": "stripe",
+        "STRIPE_SECRET_KEY": stripe.KEY,
+        "STRIPE_WEBHOOK_SECRET": stripe.WEBHOOK_SECRET,
+        "STRIPE_API_BASE": stripe_server.url,
+    }
+    deal = await accepted(gateway, parties.customer, parties.garage)
+    elsewhere = replace(system, variables={**system.variables, **variables})
+    path = f"/orders/{deal.order['id']}/payments"
+    async with elsewhere.gateway() as client:
+        await stripe_server.stop()
+        away = await post(client, deal.customer, path, {"kind": "full"})
+        assert is_problem(away, 503, "payment_unavailable")
+        assert away.headers["Retry-After"]
+        await stripe_server.start()
+        paid = await pay(client, deal, "full", stripe.CARD)
+        assert (paid["status"], paid["provider"]) == ("paid", "stripe")
+        await stripe_server.stop()
+        refund = f"/payments/{paid['id']}/refund"
+        pending = await done(client, parties.staff, refund, {"reason": "Wrong part"})
+        assert pending["status"] == "pending"
+        assert (await books_balance(system, parties.shard, deal))["refunded"] == Decimal(paid["amount"])
+        is_problem(await post(client, parties.staff, refund, {"reason": "Again"}), 409, "conflict")
+        stripe_server.refund_status = "pending"
+        await stripe_server.start()
+        await sent_now(client, system, parties.shard, pending)
+        [made] = stripe_server.refunds.values()
+        body, headers = stripe.event(
+            "evt_1", "refund.failed", {**made, "status": "failed", "failure_reason": "lost_card"}
+        )
+        with capture_logs() as logs:
+            told = [await client.call("POST", PAYMENT_WEBHOOK, data=body, headers=headers) for _ in range(2)]
+        assert [answer.status for answer in told] == [204, 204]
+        assert [log["event"] for log in logs if log["log_level"] == "error"] == ["refund_failed"]
+        assert (await books_balance(system, parties.shard, deal))["refunded"] == 0
+        # Stripe gives the money of a failed refund back to the account: it is there to be sent again.
+        stripe_server.refunds.clear()
+        stripe_server.refund_status = "succeeded"
+        again = await done(client, parties.staff, refund, {"reason": "Wrong part"})
+        assert (again["status"], again["amount"]) == ("succeeded", paid["amount"])
+        assert (await strong(client, deal.customer, f"/payments/{paid['id']}"))["status"] == "refunded"
+
+
+async def sent_now(client: Client, system: System, shard: str, refund: Json) -> None:
+    """Let a refund be due until the provider was asked."""
+    assert client.runtime is not None
+    sql = "UPDATE marketplace.refund SET due_at = now() WHERE id = $1"
+    await changed(system, shard, sql, refund["id"])
+    await work(refunds.JOBS[0], [client])
