@@ -66,7 +66,7 @@ def scale_of(requests: int) -> Scale:
     """A year of a region with so many requests."""
     return Scale(
         requests=requests,
-        open=max(20, requests // 365),
+        open=max(200, requests // 365),
         days=365,
         customers=max(20, requests // 10),
         garages=max(20, requests // 2000),
@@ -103,7 +103,7 @@ async def seed(
         began = time.monotonic()
         await connection.execute(sql.format(known=known, since=since, code=region_code, prefix=prefix, **facts))
         tell(f"{name}: {time.monotonic() - began:.0f} s")
-    await connection.execute("RESET session_replication_role; DISCARD TEMP")
+    await connection.execute("RESET ALL; DISCARD TEMP")
     await connection.execute("; ".join(f"ANALYZE marketplace.{table}" for table in (*TABLES, *LATER)))
 
 

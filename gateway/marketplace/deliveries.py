@@ -40,7 +40,7 @@ class Which(Input):
     status: Literal["active", "done"] | None = None
 
 
-class Delivery(Output):
+class DriverDelivery(Output):
     """An order as its driver sees it. `id` is the order's. The customer's phone number is shown until it is over."""
 
     id: UUID
@@ -64,11 +64,11 @@ _COLUMNS = f"""o.id, o.number, o.part, o.garage_name, o.delivery_address AS addr
 _CUSTOMER = "JOIN marketplace.account a ON a.bucket = o.bucket AND a.id = o.customer"
 
 
-def _delivery(row: Row) -> Delivery:
-    return Delivery.model_validate(dict(row))
+def _delivery(row: Row) -> DriverDelivery:
+    return DriverDelivery.model_validate(dict(row))
 
 
-def _of_driver(driver: UUID, which: Which, after: str | None, limit: int) -> Query[Delivery]:
+def _of_driver(driver: UUID, which: Which, after: str | None, limit: int) -> Query[DriverDelivery]:
     return Query(
         f"""SELECT {_COLUMNS} FROM marketplace.orders o {_CUSTOMER}
             WHERE o.driver = $1 AND ($2::uuid IS NULL OR o.id < $2)
@@ -119,7 +119,7 @@ def _assign(order: UUID, driver: UUID, name: str) -> Write[Order]:
     )
 
 
-def _move(order: UUID, driver: UUID, step: Step) -> Write[Delivery]:
+def _move(order: UUID, driver: UUID, step: Step) -> Write[DriverDelivery]:
     bucket = placement_of(order).bucket
     return Write(
         bucket=bucket,
@@ -166,14 +166,14 @@ async def assign(call: Call, order_id: UUID, assignment: Assignment) -> Order:
 
 
 @api.get("/deliveries", intent=READ, role=DRIVER)
-async def own(call: Call, which: Which, page: Page) -> PartialItems[Delivery]:
+async def own(call: Call, which: Which, page: Page) -> PartialItems[DriverDelivery]:
     """The driver's own deliveries all over the region, the newest orders first."""
     query = _of_driver(call.user.id, which, page.after, page.fetch)
     return await call.across(query, page=page, key=lambda delivery: delivery.id, descending=True)
 
 
 @api.post("/deliveries/{order_id}/status", intent=WRITE, role=DRIVER, errors=["conflict"])
-async def move(call: Call, order_id: UUID, step: Step) -> Delivery:
+async def move(call: Call, order_id: UUID, step: Step) -> DriverDelivery:
     """Say that a delivery of one's own was collected, is in transit, or was delivered: in this order (409 else).
 
     With `delivered` the customer's 48 hours begin in which they may dispute it; afterwards the order is completed.

@@ -10,14 +10,16 @@ import pytest
 
 from bench.listings import Asker, gateway, places_of
 from bench.seed import Known, Scale, known_of, scale_of, seed
-from core.shard_map import ShardMap
+from core.shard_map import ShardMap, load
 from core.shard_map.model import RegionSpec
 from gateway import migrations
-from tests.system import PASSWORD, SHARDS, USER, System
+from gateway.settings import Settings
+from tests.integration.http.asking import Json
+from tests.system import PASSWORD, SHARDS, USER, Answer, System
 
 DATABASE = "listings"
 ROWS = 20_000
-A_MONTH = Scale(requests=3000, open=40, days=30, customers=50, garages=40, drivers=5, known_every=2)
+A_MONTH = Scale(requests=3000, open=200, days=30, customers=50, garages=40, drivers=5, known_every=2)
 Row = Mapping[str, Any]
 
 
@@ -35,16 +37,31 @@ class Year:
         parts = [await connection.fetch(sql, *args) for connection in self.primaries.values()]
         return [dict(row) for part in parts for row in part]
 
+    async def get(self, role: str, path: str, **query: str | int) -> Answer:
+        """A GET as one of the known people."""
+        params = {name.rstrip("_"): value for name, value in query.items()}
+        headers = self.asker.credentials(role)
+        async with self.asker.session.get("/api/v1" + path, params=params, headers=headers) as response:
+            return await Answer.of(response)
 
-def elsewhere(shard_map: ShardMap) -> ShardMap:
+    async def pages(self, role: str, path: str, *, limit: int, **query: str | int) -> list[Json]:
+        """All items of a list, page after page."""
+        items: list[Json] = []
+        more: dict[str, str | int] = {}
+        while True:
+            answer = await self.get(role, path, limit=limit, **query, **more)
+            assert (answer.status, answer.json["partial"], answer.json["missing"]) == (200, False, []), answer
+            items += answer.json["items"]
+            if answer.json["next"] is None:
+                return items
+            assert len(answer.json["items"]) == limit
+            more = {"cursor": answer.json["next"]}
+
+
+def elsewhere(system: System, **more: str) -> tuple[Settings, ShardMap, Mapping[str, str]]:
     """The same servers with another database, so that nothing here is in the way of other tests."""
-    return replace(
-        shard_map,
-        regions=tuple(
-            replace(region, shards=tuple(replace(shard, database=DATABASE) for shard in region.shards))
-            for region in shard_map.regions
-        ),
-    )
+    variables = {**system.variables, **more, "DB_NAME": DATABASE}
+    return system.settings(**more, DB_NAME=DATABASE), load(system.map_file, environment=variables), variables
 
 
 async def filled(port: int, scale: Scale, known: Known, code: int, prefix: str) -> "asyncpg.Connection[asyncpg.Record]":
@@ -57,14 +74,13 @@ async def filled(port: int, scale: Scale, known: Known, code: int, prefix: str) 
 @pytest.fixture(scope="session")
 async def years(system: System) -> AsyncIterator[Mapping[str, Year]]:
     """A year of `qa`, and on both shards of `sa` a month with the same garage, driver and staff."""
-    shard_map = elsewhere(system.shard_map)
+    settings, shard_map, variables = elsewhere(system)
     for name in SHARDS:
         async with system.sql(name) as connection:
             await connection.execute(f"CREATE DATABASE {DATABASE}")
-    settings = system.settings()
     statuses = await migrations.migrate(shard_map, settings.database)
     assert not [s for found in statuses.values() for s in found if s.fault or s.pending]
-    async with gateway(settings, shard_map, system.variables) as (runtime, session):
+    async with gateway(settings, shard_map, variables) as (runtime, session):
         found: dict[str, Year] = {}
         for spec, scale in zip(shard_map.regions[:2], (scale_of(ROWS), A_MONTH), strict=True):
             region = runtime.fleet.regions[spec.name]

@@ -20,6 +20,10 @@ BEYOND_SCHEMA: Final[dict[str, tuple[str, ...]]] = {
     "me_change": (r"only garages have one",),
     "uploads_create": (r"the file is empty", r"is not an image \(JPEG, PNG, WebP\) or a PDF"),
     "uploads_content": (r"the range begins after them",),
+    **{
+        f"reports_{name}": (r"must not be before from", r"at most 366 days")
+        for name in ("orders", "revenue", "disputes", "deliveries", "garages")
+    },
     "notifications_mark_read": (r"name `ids`, or say `all: true`",),
 }
 """Operation -> patterns of the messages that say which rule was broken."""
