@@ -83,9 +83,9 @@ INSERT INTO marketplace.counter_offer (bucket, id, bid, request, customer, garag
 CREATE TEMP TABLE sold AS
     SELECT o.n, o.bucket, o.request, o.id AS bid, o.customer, o.garage, amount, o.at + interval '1 hour' AS at,
         pg_temp.id_at(o.bucket, o.at + interval '1 hour', o.n, 40) AS id,
-        CASE WHEN o.at > now() - interval '1 day' * least(7, {days} / 2) THEN (CASE o.n % 50 / 5
+        CASE WHEN o.at > now() - interval '1 day' * least(14, {days} / 2) THEN (CASE pg_temp.h(o.n, 50) % 12
                 WHEN 0 THEN 'pending_payment' WHEN 1 THEN 'confirmed' WHEN 2 THEN 'preparing' WHEN 3 THEN 'ready_for_pickup'
-                WHEN 4 THEN 'collected' WHEN 5 THEN 'in_transit' WHEN 6 THEN 'delivered' WHEN 7 THEN 'disputed' ELSE 'completed' END)
+                WHEN 4 THEN 'collected' WHEN 5 THEN 'in_transit' WHEN 6 THEN 'delivered' WHEN 7 THEN 'disputed' WHEN 8 THEN 'disputed' ELSE 'completed' END)
             ELSE (CASE pg_temp.h(o.n, 41) % 50 WHEN 0 THEN 'cancelled_by_garage' WHEN 1 THEN 'cancelled_by_customer'
                 WHEN 2 THEN 'cancelled_by_customer' WHEN 3 THEN 'refunded' ELSE 'completed' END) END AS status
     FROM offered o WHERE is_sold AND k = 1;
@@ -122,7 +122,7 @@ INSERT INTO marketplace.dispute (bucket, id, order_id, number, customer, garage,
     WHERE status IN ('disputed', 'refunded') AND id IN (SELECT id FROM sold);
 INSERT INTO marketplace.review (bucket, id, order_id, customer, garage, author, rating, comment, status, created_at)
     SELECT s.bucket, pg_temp.id_at(s.bucket, at + interval '40 hours', s.n, 46), s.id, s.customer, g.id, 'S.', 1 + pg_temp.h(s.n, 47) % 5,
-        'As described', CASE WHEN s.at > now() - interval '9 days' AND s.n % 2 = 0 THEN 'pending' WHEN s.n % 40 = 0 THEN 'rejected'
+        'As described', CASE WHEN s.at > now() - interval '16 days' AND s.n % 2 = 0 THEN 'pending' WHEN s.n % 40 = 0 THEN 'rejected'
             ELSE 'published' END, at + interval '40 hours'
     FROM sold s JOIN person g ON g.role = 'garage' AND g.n = s.garage WHERE status = 'completed' AND s.n % 10 <> 7;
 INSERT INTO marketplace.notification (bucket, id, account, event, kind, subject, about, created_at, read_at)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 
 from core.database.shard import Shard
-from core.database.statement import Write
+from core.database.statement import OWNED, Write
 from core.errors import MeridianError
 from core.limits import JOB_ROUND_S, JOB_ROUNDS_MAX, RECEIPT_LIFETIME_S, RECEIPT_SWEEP_ROWS
 from core.region import Region
@@ -18,11 +18,11 @@ _log = structlog.get_logger("jobs")
 
 _OLD_RECEIPTS: Final[Write[int]] = Write(
     bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-    first="""
+    first=f"""
     old AS (
         SELECT bucket, owner, key FROM meridian.receipt
         WHERE created_at < now() - make_interval(secs => $1)
-          AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+          AND {OWNED.format(bucket="bucket")}
         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
     swept AS (
         DELETE FROM meridian.receipt r USING old

@@ -1,11 +1,12 @@
 """One real system for the whole session: starting it takes seconds, so tests share it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from tests import documented
 from tests.system import Client, Phones, System, running_system
 
 
@@ -23,6 +24,13 @@ def quiet_logs() -> None:
     """
     structlog.reset_defaults()
     structlog.configure(processors=[_errors_only, structlog.dev.ConsoleRenderer(colors=False)])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_undocumented() -> Iterator[None]:
+    """Whatever a session's tests were answered, the API document tells of."""
+    yield
+    assert documented.undocumented() == []
 
 
 @pytest.fixture(scope="session")

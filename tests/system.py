@@ -21,6 +21,7 @@ from gateway.local import LocalCluster, LocalShardSpec, Search
 from gateway.runtime import Runtime
 from gateway.server import listening
 from gateway.settings import Settings
+from tests import documented
 
 ROOT = Path(__file__).parent.parent
 SHARDS = ("qa-1", "sa-1", "sa-2")
@@ -128,6 +129,7 @@ class Client:
         url = path if path.startswith(("/api/", "/health")) else f"/api/v1{path}"
         async with self.session.request(method, url, headers=sent, **more) as response:
             answer = await Answer.of(response)
+        documented.note(method, url, answer.status)
         if user is not None:
             user.token = answer.headers.get("Consistency-Token", user.token)
         return answer

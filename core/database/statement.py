@@ -7,7 +7,7 @@ and a single write can be sent together with its event and its receipt in one ro
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from core.errors import Conflict, MeridianError
@@ -130,4 +130,10 @@ def compose(write: Write[Any], receipt: ReceiptKey | None) -> tuple[str, tuple[o
     return _composed(write.sql, write.first, len(write.args), write.event is not None, receipt is not None), args
 
 
-RECEIPT_SQL = "SELECT fingerprint, outcome FROM meridian.receipt WHERE bucket = $1 AND owner = $2 AND key = $3"
+OWNED: Final = "get_bit((SELECT buckets FROM meridian.writable), {bucket}) = 1"
+"""A condition of statements over a whole shard: the bucket may be written to here. Rows of others are being moved.
+
+The bits are read once for the statement; joining `meridian.bucket` is slow until that has been analysed.
+"""
+
+RECEIPT_SQL: Final = "SELECT fingerprint, outcome FROM meridian.receipt WHERE bucket = $1 AND owner = $2 AND key = $3"

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from core.database.statement import Event, Query, Row, Write
+from core.database.statement import OWNED, Event, Query, Row, Write
 from core.errors import NotFound
 from core.ids import placement_of
 from core.limits import FILE_GRACE_S, FILE_SWEEP_ROWS, FILE_UNUSED_LIFETIME_S
@@ -130,11 +130,11 @@ def abandon() -> Write[int]:
     """Delete a batch of files that were attached to nothing for a day; how many."""
     return Write(
         bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first="""
+        first=f"""
         old AS (
             SELECT bucket, id FROM meridian.file
             WHERE used_by IS NULL AND state <> 'deleted' AND created_at < now() - make_interval(secs => $1)
-              AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+              AND {OWNED.format(bucket="bucket")}
             ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
         abandoned AS (
             UPDATE meridian.file f SET state = 'deleted', spool = NULL, changed_at = now() FROM old
@@ -148,8 +148,8 @@ def abandon() -> Write[int]:
 def purgeable(grace_s: float = FILE_GRACE_S) -> Query[UUID]:
     """Files deleted so long ago that no put of them can be under way any more."""
     return Query(
-        """SELECT id FROM meridian.file WHERE state = 'deleted' AND changed_at < now() - make_interval(secs => $1)
-               AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+        f"""SELECT id FROM meridian.file WHERE state = 'deleted' AND changed_at < now() - make_interval(secs => $1)
+               AND {OWNED.format(bucket="bucket")}
            ORDER BY changed_at LIMIT $2""",
         (grace_s, FILE_SWEEP_ROWS),
         lambda row: UUID(str(row["id"])),

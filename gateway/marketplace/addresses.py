@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from core.database.statement import Query, Row, Write
 from core.errors import FieldError, Invalid, NotFound
 from core.ids import placement_of
@@ -17,8 +19,8 @@ api = Api("/addresses", tag="addresses")
 class NewAddress(Input):
     """Where parts are delivered. The first address is the default; `is_default: true` makes a later one it."""
 
-    label: Label
-    address_text: Note
+    label: Label = Field(examples=["Home"])
+    address_text: Note = Field(examples=["Building 12, Street 840, Zone 25, Doha"])
     lat: Latitude
     lng: Longitude
     is_default: bool = False

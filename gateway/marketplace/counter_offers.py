@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
 
-from core.database.statement import Lock, Query, Row, Write
+from core.database.statement import OWNED, Lock, Query, Row, Write
 from core.errors import Conflict, NotFound
 from core.ids import placement_of
 from gateway.marketplace.money import Amount, Money, exact, shown
@@ -170,10 +170,10 @@ def _expired() -> Write[int]:
     """End a batch of offers that were not answered in time."""
     return Write(
         bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first="""due AS (
+        first=f"""due AS (
             SELECT bucket, id FROM marketplace.counter_offer
             WHERE status = 'pending' AND expires_at <= now()
-                AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+                AND {OWNED.format(bucket="bucket")}
             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
         done AS (
             UPDATE marketplace.counter_offer o SET status = 'expired' FROM due

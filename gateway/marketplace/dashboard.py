@@ -8,7 +8,7 @@ from pydantic import Field, RootModel
 from core.database.statement import Query, Row
 from core.ids import placement_of
 from core.shard_map.model import RegionSpec
-from gateway.marketplace.days import start_of, today
+from gateway.marketplace.days import end_of, start_of, today
 from gateway.marketplace.money import Money
 from gateway.marketplace.orders_standing import LIVE, STANDING
 from gateway.marketplace.roles import ADMIN, CUSTOMER, GARAGE, STAFF
@@ -86,14 +86,14 @@ def _of_garage(garage: UUID, region: RegionSpec, now: float) -> Query[Row]:
                 (SELECT count(*) FROM marketplace.orders WHERE garage = $1 AND {LIVE}) AS active_orders,
                 count(*) AS accepted_this_month,
                 coalesce(sum(garage_payout) FILTER (WHERE {STANDING}), 0) AS revenue_this_month
-            FROM marketplace.orders WHERE garage = $1 AND created_at >= $2""",
-        (garage, start_of(today(region, now).replace(day=1), region)),
+            FROM marketplace.orders WHERE garage = $1 AND created_at >= $2 AND created_at < $3""",
+        (garage, start_of(today(region, now).replace(day=1), region), end_of(today(region, now), region)),
         dict,
     )
 
 
 def _of_region(region: RegionSpec, now: float) -> Query[Row]:
-    """A shard's part of the region's figures."""
+    """A shard's part of the region's figures. The end of today is named too: a month alone may be planned as all time."""
     day = today(region, now)
     return Query(
         f"""SELECT (SELECT count(*) FROM marketplace.request WHERE status = 'active' AND expires_at > now())
@@ -106,8 +106,8 @@ def _of_region(region: RegionSpec, now: float) -> Query[Row]:
                 count(*) FILTER (WHERE created_at >= $2) AS orders_today, count(*) AS orders_this_month,
                 coalesce(sum(total) FILTER (WHERE created_at >= $2 AND {STANDING}), 0) AS revenue_today,
                 coalesce(sum(total) FILTER (WHERE {STANDING}), 0) AS revenue_this_month
-            FROM marketplace.orders WHERE created_at >= $1""",
-        (start_of(day.replace(day=1), region), start_of(day, region)),
+            FROM marketplace.orders WHERE created_at >= $1 AND created_at < $3""",
+        (start_of(day.replace(day=1), region), start_of(day, region), end_of(day, region)),
         dict,
     )
 

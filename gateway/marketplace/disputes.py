@@ -56,7 +56,7 @@ class NewDispute(Input):
     """
 
     reason: Reason
-    description: Prose
+    description: Prose = Field(examples=["The glass is cracked"])
     images: Annotated[list[UUID], Field(max_length=7), AfterValidator(distinct)] = []
 
 
@@ -64,7 +64,7 @@ class Resolution(Input):
     """`refund` gives the reason's percentage back; `reject` completes the order. Both sides read the note."""
 
     decision: Literal["refund", "reject"]
-    note: Note
+    note: Note = Field(examples=["The photos show the crack"])
 
 
 class Dispute(Output):

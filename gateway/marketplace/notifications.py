@@ -36,7 +36,7 @@ class Read(Input):
     """The notifications that were read: some by their ids, or all there are."""
 
     ids: list[UUID] | None = Field(None, max_length=100)
-    all: Literal[True] | None = None
+    all: Literal[True] | None = Field(None, examples=[True])
 
     @model_validator(mode="after")
     def _some_or_all(self) -> Self:

@@ -7,7 +7,7 @@ taken is asked of the locked row; marketplace.transition says which steps there 
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from core.database.statement import Lock, Query, Write
+from core.database.statement import OWNED, Lock, Query, Write
 from core.errors import Conflict, Forbidden, MeridianError, NotFound, ShardUnavailable
 from core.ids import placement_of
 from core.shard_map.model import RegionSpec
@@ -166,10 +166,10 @@ def _completed() -> Write[int]:
     """Complete a batch of orders that were delivered long enough ago."""
     return Write(
         bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first="""due AS (
+        first=f"""due AS (
             SELECT bucket, id FROM marketplace.orders
             WHERE status = 'delivered' AND delivered_at < now() - make_interval(hours => $1)
-                AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+                AND {OWNED.format(bucket="bucket")}
             ORDER BY delivered_at LIMIT $2 FOR UPDATE SKIP LOCKED),
         done AS (
             UPDATE marketplace.orders o SET status = 'completed', actor = NULL, actor_role = 'system', note = NULL,

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from pydantic import Field
 
-from core.database.statement import Lock, Query, Row, Write
+from core.database.statement import OWNED, Lock, Query, Row, Write
 from core.errors import Conflict, MeridianError, NotFound
 from core.ids import placement_of
 from core.limits import PAYMENT_JOB_ROWS
@@ -341,7 +341,7 @@ def _due(provider: str) -> Write[list[Stored]]:
         due AS (
             SELECT bucket, id FROM marketplace.payment
             WHERE status = 'pending' AND provider = $1 AND due_at <= now()
-                AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+                AND {OWNED.format(bucket="bucket")}
             ORDER BY due_at LIMIT {PAYMENT_JOB_ROWS} FOR UPDATE SKIP LOCKED),
         claimed AS (
             UPDATE marketplace.payment p SET due_at = now() + least(interval '1 hour', greatest(interval '1 minute',

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from core.database.statement import Lock, Query, Row, Write
+from core.database.statement import OWNED, Lock, Query, Row, Write
 from core.errors import Conflict, MeridianError, NotFound, PaymentUnavailable
 from core.ids import placement_of
 from core.limits import PAYMENT_JOB_ROWS
@@ -263,7 +263,7 @@ def _due(provider: str) -> Write[list[Stored]]:
             SELECT r.bucket, r.id, p.amount, p.minor_unit, p.provider, p.reference
             FROM marketplace.refund r JOIN marketplace.payment p ON p.bucket = r.bucket AND p.id = r.payment
             WHERE r.status = 'pending' AND r.due_at <= now() AND p.provider = $1
-                AND r.bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+                AND {OWNED.format(bucket="r.bucket")}
             ORDER BY r.due_at LIMIT {PAYMENT_JOB_ROWS} FOR UPDATE OF r SKIP LOCKED),
         claimed AS (
             UPDATE marketplace.refund r SET due_at = now() + least(interval '1 hour', greatest(interval '30 seconds',

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from core.database.statement import Query, Row, Write
+from core.database.statement import OWNED, Query, Row, Write
 from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import placement_of
 from core.storage import rows
@@ -59,10 +59,10 @@ class NewDelivery(Input):
 class NewRequest(Input):
     """A part that is wanted. `images` are ids of the customer's own uploads."""
 
-    car_make: Label
-    car_model: Label
+    car_make: Label = Field(examples=["Toyota"])
+    car_model: Label = Field(examples=["Hilux"])
     car_year: Year
-    part_description: Prose
+    part_description: Prose = Field(examples=["Side mirror, right, with indicator"])
     part_number: Label | None = None
     part_category: Label | None = None
     condition_required: Condition = "any"
@@ -170,10 +170,10 @@ def _expired() -> Write[int]:
     """End a batch of requests whose day has passed, with their bids."""
     return Write(
         bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first="""due AS (
+        first=f"""due AS (
             SELECT bucket, id FROM marketplace.request
             WHERE status = 'active' AND expires_at <= now()
-                AND bucket IN (SELECT bucket FROM meridian.bucket WHERE state = 'owned')
+                AND {OWNED.format(bucket="bucket")}
             ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
         done AS (
             UPDATE marketplace.request r SET status = 'expired' FROM due

@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from core.database.statement import Query, Row, Write
+from core.database.statement import OWNED, Query, Row, Write
 from core.errors import MeridianError, NotFound
 from core.ids import Placement, make_id, placement_of
 from gateway.operations import Job, Shift
 
 EVENTS_AT_ONCE: Final = 500
 # A filter and no join: the planner must not be tempted to ask bucket by bucket.
-_WRITABLE: Final = "get_bit((SELECT buckets FROM meridian.writable), {bucket}) = 1"
 _HIDDEN: Final = frozenset({"to", "customer"})
 
 
@@ -84,7 +83,7 @@ def waiting() -> Query[Event]:
     """Events of a shard that nobody was told of and whose turn it is."""
     return Query(
         f"""SELECT id, kind, subject, body, created_at FROM meridian.outbox
-           WHERE relayed_at IS NULL AND due_at <= now() AND {_WRITABLE.format(bucket="bucket")}
+           WHERE relayed_at IS NULL AND due_at <= now() AND {OWNED.format(bucket="bucket")}
            ORDER BY due_at LIMIT $1""",
         (EVENTS_AT_ONCE,),
         Event.of,
@@ -102,7 +101,7 @@ def tell(notifications: Sequence[Notification]) -> Write[set[int]]:
         first=f"""given AS (
             SELECT g.* FROM jsonb_to_recordset($1::jsonb) AS g (bucket smallint, id uuid, account uuid, event uuid,
                 kind text, subject uuid, about jsonb, created_at timestamptz)
-            WHERE {_WRITABLE.format(bucket="g.bucket")}),
+            WHERE {OWNED.format(bucket="g.bucket")}),
         told AS (
             INSERT INTO marketplace.notification (bucket, id, account, event, kind, subject, about, created_at)
             SELECT bucket, id, account, event, kind, subject, about, created_at FROM given ORDER BY id
@@ -123,7 +122,7 @@ def hand_on(events: Sequence[Event], told: set[UUID]) -> Write[int]:
         first=f"""given AS (
             SELECT o.bucket, o.id, e.told FROM unnest($1::smallint[], $2::uuid[], $3::boolean[]) AS e (bucket, id, told)
             JOIN meridian.outbox o ON o.bucket = e.bucket AND o.id = e.id
-            WHERE {_WRITABLE.format(bucket="e.bucket")} AND o.relayed_at IS NULL
+            WHERE {OWNED.format(bucket="e.bucket")} AND o.relayed_at IS NULL
             FOR UPDATE OF o SKIP LOCKED),
         marked AS (
             UPDATE meridian.outbox o SET relayed_at = CASE WHEN given.told THEN now() END,

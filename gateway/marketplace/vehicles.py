@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from core.database.statement import Query, Row, Write
 from core.errors import FieldError, Invalid, NotFound
 from core.ids import placement_of
@@ -17,8 +19,8 @@ api = Api("/vehicles", tag="vehicles")
 class NewVehicle(Input):
     """A vehicle that parts are wanted for."""
 
-    make: Label
-    model: Label
+    make: Label = Field(examples=["Toyota"])
+    model: Label = Field(examples=["Hilux"])
     year: Year
     vin: Vin | None = None
     nickname: Label | None = None

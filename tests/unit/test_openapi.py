@@ -145,6 +145,28 @@ def test_every_example_of_a_field_fits_its_field() -> None:
             OAS31Validator({**node, "components": DOCUMENT["components"]}).validate(example)
 
 
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.body is not None], ids=lambda o: o.name)
+def test_every_body_has_an_example_that_would_be_read(operation: Operation) -> None:
+    assert operation.body is not None
+    shown = call_of(operation)["requestBody"]["content"]["application/json"]
+    OAS31Validator({**shown["schema"], "components": DOCUMENT["components"]}).validate(shown["example"])
+    operation.body[1].model_validate_json(json.dumps(shown["example"]))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.name)
+def test_every_operation_is_explained_in_sentences(operation: Operation) -> None:
+    said = (operation.handler.__doc__ or "").strip()
+    assert said.endswith((".", "!", ")", ":")) or "- `" in said
+    assert len(call_of(operation)["summary"]) <= 160
+
+
+def test_a_body_of_changes_is_never_empty() -> None:
+    bodies = [call_of(o)["requestBody"]["content"]["application/json"] for o in OPERATIONS if o.method == "PATCH"]
+    changes = [resolved(body["schema"]["$ref"]) for body in bodies]
+    assert all(body["example"] for body in bodies)
+    assert {schema["minProperties"] for schema in changes} == {1}
+
+
 def test_the_example_id_is_one_of_ours_in_doha() -> None:
     assert placement_of(UUID(str(FIELD_EXAMPLES["id"]))).region_code == 1
 

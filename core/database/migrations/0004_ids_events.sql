@@ -18,6 +18,7 @@ CREATE FUNCTION meridian.tell(bucket smallint, kind text, subject uuid, body jso
     VALUES (tell.bucket, meridian.new_id(tell.bucket), tell.kind, tell.subject, tell.body)
 $$;
 
--- Which events have been handed on; those that have not wait in the order in which they came.
+-- Which events have been handed on, and when one that has not is tried next: the longest due first.
 ALTER TABLE meridian.outbox ADD COLUMN relayed_at timestamptz;
-CREATE INDEX outbox_waiting ON meridian.outbox (created_at) WHERE relayed_at IS NULL;
+ALTER TABLE meridian.outbox ADD COLUMN due_at timestamptz NOT NULL DEFAULT now();
+CREATE INDEX outbox_due ON meridian.outbox (due_at) WHERE relayed_at IS NULL;

@@ -108,8 +108,3 @@ CREATE TABLE marketplace.notification (
 CREATE INDEX notification_account ON marketplace.notification (bucket, account, id);
 CREATE INDEX notification_unread ON marketplace.notification (bucket, account, id) WHERE read_at IS NULL;
 SELECT meridian.shard_table('marketplace.notification');
-
--- Events wait for their turn: one that somebody could not be told of is put off, so that it never stands before others.
-ALTER TABLE meridian.outbox ADD COLUMN due_at timestamptz NOT NULL DEFAULT now();
-DROP INDEX meridian.outbox_waiting;
-CREATE INDEX outbox_due ON meridian.outbox (due_at) WHERE relayed_at IS NULL;

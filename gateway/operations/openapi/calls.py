@@ -49,7 +49,8 @@ def call_object(operation: Operation, schemas: Schemas) -> tuple[Json, dict[str,
         "responses": _answers(operation, schemas, has_etag=has_etag) | referred,
     }
     if operation.body is not None:
-        call["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas.body(operation)}}}
+        shown = {"schema": schemas.body(operation), "example": schemas.body_example(operation)}
+        call["requestBody"] = {"required": True, "content": {"application/json": shown}}
     if operation.upload is not None:
         call["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
     if operation.raw is not None:

@@ -41,6 +41,10 @@ class Schemas:
         """The schema of an operation's body."""
         return self._of(operation, "body", "")
 
+    def body_example(self, operation: Operation) -> Any:
+        """A body as a client might send it: its model's own example, or what the examples of its fields make."""
+        return self._example(self.body(operation))
+
     def result(self, operation: Operation) -> Json:
         """The schema of an operation's answer."""
         return self._of(operation, "result", "")
@@ -64,6 +68,21 @@ class Schemas:
         mode: Literal["validation", "serialization"] = "serialization" if part == "result" else "validation"
         return self._at[((id(operation), part, name), mode)]
 
+    def _example(self, schema: Json) -> Any:
+        if "$ref" in schema:
+            return self._example(self.components[schema["$ref"].removeprefix(REF_PREFIX)] | _unreferring(schema))
+        for said in ("examples", "enum"):
+            if said in schema:
+                return schema[said][0]
+        for said in ("const", "default"):
+            if said in schema:
+                return schema[said]
+        if "anyOf" in schema:
+            return self._example(schema["anyOf"][0])
+        needed = schema.get("required", [])
+        fields = schema.get("properties", {}).items()
+        return {name: self._example(field) for name, field in fields if name in needed or "examples" in field}
+
     def _illustrate(self, name: str, field: Json) -> None:
         if field.get("format") == "uuid":
             name = "id"
@@ -81,6 +100,10 @@ def _inputs(operation: Operation) -> Iterator[_Input]:
         yield (at, "body", ""), "validation", TypeAdapter(operation.body[1])
     if operation.result not in (None, Download):
         yield (at, "result", ""), "serialization", TypeAdapter(operation.result)
+
+
+def _unreferring(schema: Json) -> Json:
+    return {key: value for key, value in schema.items() if key != "$ref"}
 
 
 def _unfilled(schema: Json) -> Json:

@@ -41,7 +41,9 @@ async def test_every_operation_answers_as_the_document_says(
     print(said[-20_000:])
     assert code == 0
     answered: Mapping[str, int] = json.loads(seen.read_bytes())
-    reached = OTHERWISE_REACHED.keys() | {name for name, status in (pair.split() for pair in answered) if status[0] == "2"}
+    reached = OTHERWISE_REACHED.keys() | {
+        name for name, status in (pair.split() for pair in answered) if status[0] == "2"
+    }
     assert sorted({operation.name for operation in SERVICE.api.operations} - reached) == [], "handlers that never ran"
 
 

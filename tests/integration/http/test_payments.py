@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -197,6 +198,49 @@ async def test_taps_through_two_gateways_are_one_intent(
     assert len({answer.body for answer in taps}) == 1
     sql = "SELECT count(*) FROM marketplace.payment WHERE order_id = $1"
     assert (await rows_of(system, parties.shard, sql, UUID(deal.order["id"]))) == [{"count": 1}]
+
+
+async def waiting(connection: asyncpg.Connection, count: int) -> None:
+    """Wait until so many wait for the lock of an order. A transaction sees one picture only, so look from outside."""
+    sql = """SELECT count(*) >= $1 FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT FROM marketplace.orders %'"""
+
+    async def are_there() -> bool:
+        return bool(await connection.fetchval(sql, count))
+
+    await until(are_there, what=f"{count} waiting")
+
+
+async def test_taps_and_webhooks_wait_for_whoever_is_changing_the_order(
+    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    path, both = f"/orders/{deal.order['id']}/payments", (gateway, other_gateway)
+    id, started = UUID(deal.order["id"]), []
+    async with (
+        system.sql(parties.shard) as connection,
+        system.sql(parties.shard) as observer,
+        asyncio.TaskGroup() as group,
+    ):
+        async with connection.transaction():
+            await connection.execute("SELECT FROM marketplace.orders WHERE id = $1 FOR UPDATE", id)
+            for client in (*both, gateway):
+                tap = client.call("POST", path, user=replace(deal.customer), json={"kind": "deposit"})
+                started.append(group.create_task(tap))
+            await waiting(observer, 3)
+        taps = [await tap for tap in started]
+        assert [tap.status for tap in taps] == [201] * 3
+        assert len({tap.body for tap in taps}) == 1
+        pending = taps[0].json
+        async with connection.transaction():
+            await connection.execute(
+                "UPDATE marketplace.orders SET status = 'cancelled_by_garage', actor_role = 'garage' WHERE id = $1", id
+            )
+            told = [group.create_task(deliver(client, of(pending, Kind.PAYMENT_SUCCEEDED))) for client in both]
+            await waiting(observer, 2)
+        assert [(await answer).status for answer in told] == [204, 204]
+    books = await books_balance(system, parties.shard, deal)
+    assert (books["status"], books["paid"]) == ("cancelled_by_garage", Decimal(pending["amount"]))
+    assert books["refunded"] == books["paid"]
 
 
 async def test_what_a_crash_left_undone_is_finished_by_the_next_tap(
