@@ -93,7 +93,7 @@ def _of_garage(garage: UUID, region: RegionSpec, now: float) -> Query[Row]:
 
 
 def _of_region(region: RegionSpec, now: float) -> Query[Row]:
-    """A shard's part of the region's figures. The end of today is named too: a month alone may be planned as all time."""
+    """A shard's part of the region's figures. Today's end is named too: without it a month is planned as all time."""
     day = today(region, now)
     return Query(
         f"""SELECT (SELECT count(*) FROM marketplace.request WHERE status = 'active' AND expires_at > now())

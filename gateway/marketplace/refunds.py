@@ -7,6 +7,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 import structlog
+from pydantic import Field
 
 from core.database.statement import OWNED, Lock, Query, Row, Write
 from core.errors import Conflict, MeridianError, NotFound, PaymentUnavailable
@@ -70,7 +71,7 @@ class NewRefund(Input):
     """How much to give back (all that is left, if it is not said), and why."""
 
     amount: Amount | None = None
-    reason: Note
+    reason: Note = Field(examples=["Scratched on the way"])
 
 
 class Refund(Output):

@@ -200,12 +200,29 @@ async def test_numbers_count_through_the_region_and_no_two_orders_share_one(
             assert (prefix, len(month), len(count), count.isdigit()) == (region, 4, 6, True), number
 
 
+async def use_up_numbers(system: System, shard: str) -> None:
+    async with system.sql(shard) as sql:
+        await sql.execute("UPDATE marketplace.order_block SET next = last + 1")
+
+
+async def test_an_accept_that_had_to_fetch_numbers_is_repeated_safely(
+    gateway: Client, system: System, customer: Person, garages: dict[str, list[Person]], shard: str
+) -> None:
+    _, [bid] = await request_with_bids(gateway, customer, garages[shard][:1])
+    await use_up_numbers(system, shard)
+    headers = {"Idempotency-Key": f"numbers-{bid['id']}"}
+    first, again = [
+        await gateway.call("POST", f"/bids/{bid['id']}/accept", user=customer, headers=headers) for _ in range(2)
+    ]
+    assert (first.status, again.status, again.headers["Idempotent-Replayed"]) == (200, 200, "true")
+    assert first.json == again.json
+
+
 async def test_a_shard_has_numbers_in_reserve_for_when_the_count_is_away(
     gateway: Client, system: System, customer: Person, garages: dict[str, list[Person]], shard: str
 ) -> None:
     assert gateway.runtime is not None
-    async with system.sql(shard) as sql:
-        await sql.execute("UPDATE marketplace.order_block SET next = last + 1")
+    await use_up_numbers(system, shard)
     await everywhere(order_numbers.JOBS[0], gateway.runtime)
     left = await rows_of(system, shard, "SELECT sum(last - next + 1)::int AS numbers FROM marketplace.order_block")
     assert left[0]["numbers"] >= order_numbers.SPARE_MIN
