@@ -40,7 +40,7 @@ format: $(READY) ## rewrite the code in the one format
 lock: $(READY) ## resolve the dependencies anew into both lock files
 	@$(BIN)/pip -q install uv
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev $(LOCK) -o requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --extra speed $(LOCK) -o deploy/requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra speed --extra stripe $(LOCK) -o deploy/requirements.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
 clean: ## remove the environment, caches and the local system's data

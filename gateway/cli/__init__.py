@@ -1,10 +1,10 @@
-"""The command line: `meridian serve`, `local`, `migrate`, `doctor`, `route`, `map`, `account`."""
+"""The command line: `meridian serve`, `local`, `migrate`, `doctor`, `route`, `map`, `account`, `demo`."""
 
 import sys
 
 from cyclopts import App
 
-from gateway.cli import account, doctor, local, map, migrate, route, serve
+from gateway.cli import account, demo, doctor, local, map, migrate, route, serve
 
 app = App(name="meridian", help="Place every user's data in their own region, and find it there.")
 app.command(serve.serve)
@@ -14,6 +14,7 @@ app.command(doctor.doctor)
 app.command(route.route)
 app.command(map.app)
 app.command(account.account)
+app.command(demo.demo)
 
 
 def main() -> None:

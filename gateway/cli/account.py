@@ -114,6 +114,12 @@ async def _do(
         _show(region, after, said)
 
 
+async def hire(runtime: Runtime, region: Region, phone: str, *, role: Role, name: str, password: str) -> None:
+    """Make an account with a role in a region, unless the phone number (E.164) has one there."""
+    if await staffing.find(region, phone) is None:
+        await _create(runtime, region.spec, phone, Wanted(role=role, full_name=name), password)
+
+
 async def _create(runtime: Runtime, spec: RegionSpec, phone: str, wanted: Wanted, password: str) -> StaffedAccount:
     region = runtime.fleet.regions[spec.name]
     phone_for_region(phone, spec)

@@ -15,9 +15,12 @@ from core.errors import MeridianError
 from core.shard_map import ShardMap, ShardSpec
 from gateway import logs, migrations
 from gateway.app import running
+from gateway.cli.account import hire
 from gateway.cli.running import run, settings_and_map
+from gateway.demo.crew import CREWS, DEMO_PASSWORD
 from gateway.local import LocalCluster, LocalError, LocalShardSpec, PortUse, Search, Step
-from gateway.local.demo import DEMO_PASSWORD, Demo, seed
+from gateway.local.demo import Demo, seed
+from gateway.runtime import Runtime
 from gateway.server import PortTaken, listening, until_told_to_stop
 from gateway.settings import Settings, environment
 
@@ -104,6 +107,7 @@ async def _local(
             print(fault, file=sys.stderr)
         async with running(settings, shard_map, variables=lambda: values) as runtime, listening(runtime):
             _tell(Step("demo", "seeding"))
+            await _hire(runtime)
             _summary(settings, shard_map, await seed(f"http://{_LOOPBACK}:{settings.port}"))
             logs.configure(level=settings.log_level, form=settings.log_format or "console")
             await until_told_to_stop(runtime)
@@ -111,6 +115,13 @@ async def _local(
         _tell(Step("servers", "stopping"))
         await cluster.stop()
     return 0
+
+
+async def _hire(runtime: Runtime) -> None:
+    """Make the demo's staff and drivers, in the regions that this map has."""
+    for name, region in runtime.fleet.regions.items():
+        for person in CREWS[name] if name in CREWS else ():
+            await hire(runtime, region, person.phone, role=person.role, name=person.name, password=DEMO_PASSWORD)
 
 
 def _local_shard(shard: ShardSpec) -> LocalShardSpec:
@@ -162,6 +173,8 @@ Try:
   curl -s {base}/health
   curl -s '{base}/api/v1/route?phone=%2B{demo.riyadh.removeprefix("+")}'
   curl -si {base}/api/v1/auth/login -H 'Content-Type: application/json' -d '{login}'
+
+Or play two journeys: meridian demo
 
 Ctrl-C stops everything.
 """,

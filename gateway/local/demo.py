@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from aiohttp import ClientSession
 
-DEMO_PASSWORD: Final = "demo-password"  # noqa: S105  for people who exist only on a developer's machine
+from gateway.demo.crew import DEMO_PASSWORD
 
 
 @dataclass(frozen=True, slots=True)

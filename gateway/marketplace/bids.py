@@ -309,19 +309,13 @@ async def change(call: Call, bid_id: UUID, change: BidChange) -> Bid:
     place = call.at(bid_id)
     if "amount" in fields:
         fields["amount"] = exact(fields["amount"], place.region.spec, field="amount")
-    try:
-        return await place.write(_change(bid_id, call.user.id, fields))
-    except Conflict:
-        await place.read_one(one(bid_id, garage=call.user.id), _no_bid(), consistency=Consistency.STRONG)
-        raise
+    write = _change(bid_id, call.user.id, fields)
+    return await place.change(write, theirs=one(bid_id, garage=call.user.id), otherwise=_no_bid())
 
 
 @api.post("/bids/{bid_id}/withdraw", intent=WRITE, role=GARAGE, errors=["conflict"])
 async def withdraw(call: Call, bid_id: UUID) -> Bid:
     """Take a pending bid back (409 when it has been decided already)."""
     place = call.at(bid_id)
-    try:
-        return await place.write(_withdraw(bid_id, call.user.id))
-    except Conflict:
-        await place.read_one(one(bid_id, garage=call.user.id), _no_bid(), consistency=Consistency.STRONG)
-        raise
+    write = _withdraw(bid_id, call.user.id)
+    return await place.change(write, theirs=one(bid_id, garage=call.user.id), otherwise=_no_bid())

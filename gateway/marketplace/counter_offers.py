@@ -5,17 +5,17 @@ from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
 
-from core.database.statement import OWNED, Lock, Query, Row, Write
+from core.database.statement import Lock, Query, Row, Write
 from core.errors import Conflict, NotFound
 from core.ids import placement_of
 from gateway.marketplace.money import Amount, Money, exact, shown
 from gateway.marketplace.roles import CUSTOMER, GARAGE
-from gateway.operations import READ, WRITE, Api, Call, Consistency, Created, Input, Note, Output, Place, sweeping
+from gateway.marketplace.sweeps import ending
+from gateway.operations import READ, WRITE, Api, Call, Consistency, Created, Input, Note, Output, Place
 
 api = Api("", tag="counter_offers")
 
 LIFETIME_HOURS = 24
-SWEEP_ROWS: Final = 200
 Status = Literal["pending", "accepted", "rejected", "countered", "expired"]
 NOT_PENDING = "this offer is not pending any more"
 NOT_OPEN = "this bid cannot be haggled over: it has been decided, its price is agreed, or it is the other side's turn"
@@ -166,25 +166,16 @@ def _reject(id: UUID, *, party: UUID, role: str) -> Write[CounterOffer]:
     )
 
 
-def _expired() -> Write[int]:
-    """End a batch of offers that were not answered in time."""
-    return Write(
-        bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first=f"""due AS (
-            SELECT bucket, id FROM marketplace.counter_offer
-            WHERE status = 'pending' AND expires_at <= now()
-                AND {OWNED.format(bucket="bucket")}
-            ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
-        done AS (
-            UPDATE marketplace.counter_offer o SET status = 'expired' FROM due
-            WHERE (o.bucket, o.id) = (due.bucket, due.id) RETURNING 1)""",
-        sql="SELECT count(*)::int AS offers FROM done",
-        args=(SWEEP_ROWS,),
-        row=lambda row: int(row["offers"]),
-    )
-
-
-JOBS: Final = (sweeping("expire counter-offers", _expired(), every_s=10.0, batch=SWEEP_ROWS),)
+JOBS: Final = (
+    ending(
+        "expire counter-offers",
+        "marketplace.counter_offer",
+        due="status = 'pending' AND expires_at <= now()",
+        oldest="expires_at",
+        change="status = 'expired'",
+        every_s=10.0,
+    ),
+)
 
 
 async def _answer(call: Call, place: Place, id: UUID, write: Write[CounterOffer]) -> CounterOffer:
@@ -208,12 +199,8 @@ async def make(call: Call, bid_id: UUID, offer: NewCounterOffer) -> Created[Coun
     place, party = call.at(bid_id), call.user
     amount = exact(offer.amount, place.region.spec, field="amount")
     made = _make(place.new_id(), bid_id, party=party.id, role=party.role, amount=amount, message=offer.message)
-    try:
-        return Created(await place.write(made))
-    except Conflict:
-        no_bid = NotFound("you have no such bid")
-        await place.read_one(_bid_of_party(bid_id, party.id), no_bid, consistency=Consistency.STRONG)
-        raise
+    theirs, no_bid = _bid_of_party(bid_id, party.id), NotFound("you have no such bid")
+    return Created(await place.change(made, theirs=theirs, otherwise=no_bid))
 
 
 @api.post("/counter-offers/{offer_id}/accept", intent=WRITE, role=[CUSTOMER, GARAGE], errors=["conflict"])

@@ -159,11 +159,7 @@ async def assign(call: Call, order_id: UUID, assignment: Assignment) -> Order:
     require_home(call, order_id, nothing)
     place, driver = call.at(order_id), assignment.driver_id
     name = await _driver(call, driver)
-    try:
-        return await place.write(_assign(order_id, driver, name))
-    except Conflict:
-        await place.read_one(_is_there(order_id), nothing, consistency=Consistency.STRONG)
-        raise
+    return await place.change(_assign(order_id, driver, name), theirs=_is_there(order_id), otherwise=nothing)
 
 
 @api.get("/deliveries", intent=READ, role=DRIVER)
@@ -179,10 +175,6 @@ async def move(call: Call, order_id: UUID, step: Step) -> DriverDelivery:
 
     With `delivered` the customer's 48 hours begin in which they may dispute it; afterwards the order is completed.
     """
-    place, driver = call.at(order_id), call.user.id
-    try:
-        return await place.write(_move(order_id, driver, step))
-    except Conflict:
-        nothing = NotFound("you have no such delivery")
-        await place.read_one(_is_there(order_id, driver=driver), nothing, consistency=Consistency.STRONG)
-        raise
+    driver, nothing = call.user.id, NotFound("you have no such delivery")
+    theirs = _is_there(order_id, driver=driver)
+    return await call.at(order_id).change(_move(order_id, driver, step), theirs=theirs, otherwise=nothing)

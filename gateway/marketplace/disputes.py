@@ -14,6 +14,8 @@ from core.storage import rows
 from gateway.marketplace.access import oversees, require_home
 from gateway.marketplace.fields import distinct
 from gateway.marketplace.money import Money, shown
+from gateway.marketplace.orders import no_order
+from gateway.marketplace.orders import one as order_of
 from gateway.marketplace.refunds import reserve
 from gateway.marketplace.requests import NOT_USABLE
 from gateway.marketplace.roles import ADMIN, CUSTOMER, GARAGE, STAFF
@@ -22,7 +24,6 @@ from gateway.operations import (
     WRITE,
     Api,
     Call,
-    Consistency,
     Created,
     Input,
     Note,
@@ -93,15 +94,6 @@ _COLUMNS = f"""d.id, d.order_id, d.number, d.garage_name, d.reason, d.descriptio
 
 def _dispute(row: Row) -> Dispute:
     return Dispute.model_validate(dict(row))
-
-
-def own_order(order: UUID, customer: UUID) -> Query[bool]:
-    """One row if an order is the customer's."""
-    return Query(
-        "SELECT true AS there FROM marketplace.orders WHERE bucket = $1 AND id = $2 AND customer = $3",
-        (placement_of(order).bucket, order, customer),
-        lambda row: bool(row["there"]),
-    )
 
 
 def _one(id: UUID, *, party: UUID | None) -> Query[Dispute]:
@@ -237,12 +229,8 @@ async def open_dispute(call: Call, order_id: UUID, dispute: NewDispute) -> Creat
     The order becomes `disputed` and is not completed until the staff have decided.
     """
     place, customer = call.at(order_id), call.user.id
-    try:
-        return Created(await place.write(_open(place.new_id(), order_id, customer, dispute)))
-    except Conflict:
-        nothing = NotFound("you have no such order")
-        await place.read_one(own_order(order_id, customer), nothing, consistency=Consistency.STRONG)
-        raise
+    write, theirs = _open(place.new_id(), order_id, customer, dispute), order_of(order_id, party=customer)
+    return Created(await place.change(write, theirs=theirs, otherwise=no_order()))
 
 
 @api.get("/disputes", intent=READ, role=[CUSTOMER, GARAGE, STAFF, ADMIN])
@@ -277,10 +265,7 @@ async def resolve(call: Call, dispute_id: UUID, resolution: Resolution) -> Dispu
     `completed`.
     """
     require_home(call, dispute_id, _no_dispute())
-    place = call.at(dispute_id)
     decide = _refund if resolution.decision == "refund" else _reject
-    try:
-        return await place.write(decide(dispute_id, resolution, by=call.user.id, role=call.user.role))
-    except Conflict:
-        await place.read_one(_one(dispute_id, party=None), _no_dispute(), consistency=Consistency.STRONG)
-        raise
+    write = decide(dispute_id, resolution, by=call.user.id, role=call.user.role)
+    theirs = _one(dispute_id, party=None)
+    return await call.at(dispute_id).change(write, theirs=theirs, otherwise=_no_dispute())

@@ -4,23 +4,23 @@ Each is one statement. The order's row (of an accept, the request's) is locked f
 taken is asked of the locked row; marketplace.transition says which steps there are, for whom.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
-from core.database.statement import OWNED, Lock, Query, Write
-from core.errors import Conflict, Forbidden, MeridianError, NotFound, ShardUnavailable
+from core.database.statement import Lock, Query, Write
+from core.errors import Conflict, Forbidden, NotFound, ShardUnavailable
 from core.ids import placement_of
 from core.shard_map.model import RegionSpec
 from gateway.marketplace import order_numbers, refunds
 from gateway.marketplace.bids import NOT_PENDING
 from gateway.marketplace.orders import COLUMNS, Order, no_order, one
 from gateway.marketplace.roles import CUSTOMER, DRIVER, GARAGE
-from gateway.operations import WRITE, Api, Call, Consistency, Input, Note, Place, sweeping
+from gateway.marketplace.sweeps import ending
+from gateway.operations import WRITE, Api, Call, Input, Note
 
 api = Api("", tag="orders")
 
 AUTO_COMPLETE_HOURS: Final = 48
-SWEEP_ROWS: Final = 200
 CANCEL_PERCENT: Final = {"pending_payment": 0, "confirmed": 5}
 CANCEL_PERCENT_LATER: Final = 10
 SETTABLE: Final = {
@@ -162,35 +162,17 @@ def _confirm(id: UUID, customer: UUID) -> Write[Order]:
     )
 
 
-def _completed() -> Write[int]:
-    """Complete a batch of orders that were delivered long enough ago."""
-    return Write(
-        bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first=f"""due AS (
-            SELECT bucket, id FROM marketplace.orders
-            WHERE status = 'delivered' AND delivered_at < now() - make_interval(hours => $1)
-                AND {OWNED.format(bucket="bucket")}
-            ORDER BY delivered_at LIMIT $2 FOR UPDATE SKIP LOCKED),
-        done AS (
-            UPDATE marketplace.orders o SET status = 'completed', actor = NULL, actor_role = 'system', note = NULL,
-                updated_at = now(), completed_at = now()
-            FROM due WHERE (o.bucket, o.id) = (due.bucket, due.id) RETURNING 1)""",
-        sql="SELECT count(*)::int AS orders FROM done",
-        args=(AUTO_COMPLETE_HOURS, SWEEP_ROWS),
-        row=lambda row: int(row["orders"]),
-    )
-
-
-JOBS: Final = (sweeping("complete orders", _completed(), every_s=30.0, batch=SWEEP_ROWS),)
-
-
-async def _write(place: Place, write: Write[Order], theirs: Query[Any], not_there: MeridianError) -> Order:
-    """A write of an order; when nothing matched, because there is nothing of theirs, or because of its state?"""
-    try:
-        return await place.write(write)
-    except Conflict:
-        await place.read_one(theirs, not_there, consistency=Consistency.STRONG)
-        raise
+JOBS: Final = (
+    ending(
+        "complete orders",
+        "marketplace.orders",
+        due=f"status = 'delivered' AND delivered_at < now() - interval '{AUTO_COMPLETE_HOURS} hours'",
+        oldest="delivered_at",
+        change="""status = 'completed', actor = NULL, actor_role = 'system', note = NULL, updated_at = now(),
+            completed_at = now()""",
+        every_s=30.0,
+    ),
+)
 
 
 def _bid_of_customer(bid: UUID, customer: UUID) -> Query[bool]:
@@ -211,10 +193,10 @@ async def accept(call: Call, bid_id: UUID) -> Order:
     write = _accept(place.new_id(), bid_id, customer, place.region.spec)
     theirs, no_bid = _bid_of_customer(bid_id, customer), NotFound("there is no such bid on a request of yours")
     try:
-        order = await _write(place, write, theirs, no_bid)
+        order = await place.change(write, theirs=theirs, otherwise=no_bid)
     except _NoNumber:
         await order_numbers.reserve(call, bid_id)
-        order = await _write(place, write, theirs, no_bid)
+        order = await place.change(write, theirs=theirs, otherwise=no_bid)
     return order.seen_by(CUSTOMER)
 
 
@@ -237,7 +219,8 @@ async def cancel(call: Call, order_id: UUID, cancellation: Cancellation) -> Orde
     """
     user = call.user
     write = _cancel(order_id, party=user.id, role=user.role, reason=cancellation.reason)
-    order = await _write(call.at(order_id), write, one(order_id, party=user.id), no_order())
+    theirs = one(order_id, party=user.id)
+    order = await call.at(order_id).change(write, theirs=theirs, otherwise=no_order())
     return order.seen_by(user.role)
 
 
@@ -250,5 +233,6 @@ async def confirm_delivery(call: Call, order_id: UUID) -> Order:
     """
     customer = call.user.id
     write = _confirm(order_id, customer)
-    order = await _write(call.at(order_id), write, one(order_id, party=customer), no_order())
+    theirs = one(order_id, party=customer)
+    order = await call.at(order_id).change(write, theirs=theirs, otherwise=no_order())
     return order.seen_by(CUSTOMER)

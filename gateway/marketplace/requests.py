@@ -7,19 +7,19 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from core.database.statement import OWNED, Query, Row, Write
+from core.database.statement import Query, Row, Write
 from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import placement_of
 from core.storage import rows
 from gateway.marketplace.fields import Latitude, Longitude, Vin, Year, distinct
 from gateway.marketplace.money import Money, delivery_fee
 from gateway.marketplace.roles import CUSTOMER
+from gateway.marketplace.sweeps import ending
 from gateway.operations import (
     READ,
     WRITE,
     Api,
     Call,
-    Consistency,
     Created,
     Input,
     Items,
@@ -28,13 +28,11 @@ from gateway.operations import (
     Output,
     Page,
     Prose,
-    sweeping,
 )
 
 api = Api("/requests", tag="requests")
 
 LIFETIME_HOURS = 24
-SWEEP_ROWS: Final = 200
 NOT_USABLE = "must be uploads of your own that are not deleted and not attached to anything else"
 Condition = Literal["new", "used", "any"]
 Status = Literal["active", "accepted", "expired", "cancelled"]
@@ -166,25 +164,17 @@ def _cancel(id: UUID, customer: UUID) -> Write[PartRequest]:
     )
 
 
-def _expired() -> Write[int]:
-    """End a batch of requests whose day has passed, with their bids."""
-    return Write(
-        bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first=f"""due AS (
-            SELECT bucket, id FROM marketplace.request
-            WHERE status = 'active' AND expires_at <= now()
-                AND {OWNED.format(bucket="bucket")}
-            ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
-        done AS (
-            UPDATE marketplace.request r SET status = 'expired' FROM due
-            WHERE (r.bucket, r.id) = (due.bucket, due.id) RETURNING 1)""",
-        sql="SELECT count(*)::int AS requests FROM done",
-        args=(SWEEP_ROWS,),
-        row=lambda row: int(row["requests"]),
-    )
-
-
-JOBS: Final = (sweeping("expire requests", _expired(), every_s=10.0, batch=SWEEP_ROWS),)
+JOBS: Final = (
+    ending(
+        "expire requests",
+        "marketplace.request",
+        due="status = 'active' AND expires_at <= now()",
+        oldest="expires_at",
+        change="status = 'expired'",
+        every_s=10.0,
+    ),
+)
+"""Their bids and offers end with them."""
 
 
 def _no_request() -> NotFound:
@@ -215,9 +205,5 @@ async def one(call: Call, request_id: UUID) -> PartRequest:
 @api.post("/{request_id}/cancel", intent=WRITE, role=CUSTOMER, errors=["conflict"])
 async def cancel(call: Call, request_id: UUID) -> PartRequest:
     """Cancel an active request (409 when it has ended already)."""
-    place = call.at(request_id)
-    try:
-        return await place.write(_cancel(request_id, call.user.id))
-    except Conflict:
-        await place.read_one(_one(request_id, call.user.id), _no_request(), consistency=Consistency.STRONG)
-        raise
+    theirs = _one(request_id, call.user.id)
+    return await call.at(request_id).change(_cancel(request_id, call.user.id), theirs=theirs, otherwise=_no_request())

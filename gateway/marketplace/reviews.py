@@ -10,14 +10,14 @@ from core.database.statement import Query, Row, Write
 from core.errors import Conflict, NotFound
 from core.ids import placement_of
 from gateway.marketplace.access import require_home
-from gateway.marketplace.disputes import own_order
+from gateway.marketplace.orders import no_order
+from gateway.marketplace.orders import one as order_of
 from gateway.marketplace.roles import ADMIN, CUSTOMER, STAFF
 from gateway.operations import (
     READ,
     WRITE,
     Api,
     Call,
-    Consistency,
     Created,
     Input,
     Note,
@@ -156,12 +156,8 @@ async def create(call: Call, order_id: UUID, review: NewReview) -> Created[Revie
     Others see the customer's initial and nothing else of them.
     """
     place, customer = call.at(order_id), call.user.id
-    try:
-        return Created(await place.write(_write(place.new_id(), order_id, customer, review)))
-    except Conflict:
-        nothing = NotFound("you have no such order")
-        await place.read_one(own_order(order_id, customer), nothing, consistency=Consistency.STRONG)
-        raise
+    write, theirs = _write(place.new_id(), order_id, customer, review), order_of(order_id, party=customer)
+    return Created(await place.change(write, theirs=theirs, otherwise=no_order()))
 
 
 @api.get("/garages/{garage_id}/reviews", intent=READ, public=True, errors=["not_found"])
@@ -189,9 +185,5 @@ async def moderate(call: Call, review_id: UUID, moderation: Moderation) -> Revie
     """
     nothing = NotFound("there is no such review in your region")
     require_home(call, review_id, nothing)
-    place = call.at(review_id)
-    try:
-        return await place.write(_moderate(review_id, moderation, by=call.user.id))
-    except Conflict:
-        await place.read_one(_is_there(review_id), nothing, consistency=Consistency.STRONG)
-        raise
+    write = _moderate(review_id, moderation, by=call.user.id)
+    return await call.at(review_id).change(write, theirs=_is_there(review_id), otherwise=nothing)

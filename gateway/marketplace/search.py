@@ -26,6 +26,7 @@ Kind = Literal["request", "order", "garage"]
 _SPACES: Final = str.maketrans(string.punctuation, " " * len(string.punctuation))
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LAST: Final = "\U0010ffff"
+_NEWEST: Final = f"ORDER BY id DESC LIMIT {SEARCH_CANDIDATES_MAX}"
 _OPEN: Final = "status = 'active' AND expires_at > now()"
 
 
@@ -130,11 +131,11 @@ class _Search:
         self._branch(table, shown, rank, f"{whose} AND {found}")
         alike = f"public.word_similarity({self._said}, {text})"
         rank = f"round(400 * {alike})::int"
-        self._branch(table, shown, rank, f"{whose} AND {live} AND NOT {found} AND {alike} >= 0.6")
+        near = f"(SELECT * FROM {table} WHERE {whose} AND {live} {_NEWEST}) AS near"
+        self._branch(near, shown, rank, f"NOT {found} AND {alike} >= 0.6")
 
     def _branch(self, table: str, shown: str, rank: str, where: str) -> None:
-        newest = f"ORDER BY id DESC LIMIT {SEARCH_CANDIDATES_MAX}"
-        self.branches.append(f"(SELECT {shown}, {rank} AS rank FROM {table} WHERE {where} {newest})")
+        self.branches.append(f"(SELECT {shown}, {rank} AS rank FROM {table} WHERE {where} {_NEWEST})")
 
     def query(self, after: Any, limit: int) -> Query[Found]:
         """The best of all branches: by rank, then the newest."""
@@ -168,7 +169,8 @@ async def search(call: Call, wanted: Wanted, page: Page) -> PartialItems[Found]:
 
     Customers find their own requests and orders, and the region's garages; garages the open requests of their region
     and their own orders; drivers their deliveries; staff all of the region. Misspelt words find garages, what is
-    open or under way, and a customer's own. Of a common word the newest 1,000 of a kind (on a shard) are ranked.
+    open or under way, and a customer's own. The newest 1,000 matches of a kind (on a shard) are ranked, and the newest
+    1,000 are looked through for misspelt words.
     """
     found = _search(wanted, call.user)
     if not found.branches:

@@ -11,6 +11,7 @@ from core.database.shard import Consistency
 from core.database.statement import Query, ReceiptKey, Row, Write
 from core.database.token import TokenEntry
 from core.errors import (
+    Conflict,
     Invalid,
     MeridianError,
     NotFound,
@@ -260,6 +261,14 @@ class Place:
             raise
         self._call.note(answer)
         return answer.reply.value
+
+    async def change(self, write: Write[T], *, theirs: Query[Any], otherwise: MeridianError) -> T:
+        """A write of something of the caller's. A Conflict becomes `otherwise` if `theirs` finds that there is none."""
+        try:
+            return await self.write(write)
+        except Conflict:
+            await self.read_one(theirs, otherwise, consistency=Consistency.STRONG)
+            raise
 
     async def prepare(self, write: Write[T]) -> T:
         """A write before the one that the idempotency key belongs to: it must be harmless to do twice."""

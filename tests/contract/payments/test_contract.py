@@ -1,4 +1,4 @@
-"""What every payment provider promises: decisions that stay, questions that can be repeated, messages that are proven."""
+"""What every payment provider promises: decisions that stay, questions that can be repeated, messages with a proof."""
 
 from decimal import Decimal
 from uuid import UUID, uuid4

@@ -29,6 +29,7 @@ NOTHING = [
 ]
 # Written behind the scenes while the test runs; what a stranger may have changed would be in the other tables.
 _AFTERWARDS = ("notification", "login_session")
+_FILES = "(SELECT bucket, id, owner, used_by, state = 'deleted' FROM meridian.file)"
 
 
 def test_of_every_operation_it_is_said_who_may() -> None:
@@ -97,21 +98,20 @@ async def set_up(request: pytest.FixtureRequest, stage: Stage) -> tuple[Stage, M
 
 async def rows_of(stage: Stage) -> Mapping[str, str]:
     """Table -> a digest of the rows in the buckets of those whom things belong to."""
-    buckets = [UUID(stage.who(role).id) for role in ROLES]
+    people = [UUID(stage.who(role).id) for role in ROLES]
     async with stage.system.sql(stage.shard) as connection:
         tables = await connection.fetch(
-            """SELECT c.table_name AS name FROM information_schema.columns c
+            """SELECT 'marketplace.' || c.table_name AS rows FROM information_schema.columns c
                WHERE c.table_schema = 'marketplace' AND c.column_name = 'bucket' AND c.table_name <> ALL($1)""",
             _AFTERWARDS,
         )
         return {
-            table["name"]: await connection.fetchval(
-                f"""SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), ''))
-                    FROM marketplace.{table["name"]} t
+            rows: await connection.fetchval(
+                f"""SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {rows} t
                     WHERE bucket IN (SELECT bucket FROM marketplace.account WHERE id = ANY($1))""",
-                buckets,
+                people,
             )
-            for table in tables
+            for rows in (*(table["rows"] for table in tables), _FILES)
         }
 
 

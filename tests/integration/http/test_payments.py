@@ -1,10 +1,8 @@
 """Payments end to end: one intent however often it is tapped, one effect however often it is told, balanced books."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from dataclasses import replace
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -12,114 +10,38 @@ import pytest
 from structlog.testing import capture_logs
 
 from core.ids import Placement
-from gateway import jobs
-from gateway.marketplace import payments, refunds
+from gateway.marketplace import payments
 from gateway.marketplace.providers.provider import Kind, ProviderEvent
-from gateway.marketplace.providers.sandbox import Sandbox, event_id
-from gateway.operations import Job
-from tests.integration.http.asking import Json, is_problem, new_person
-from tests.integration.http.trade import Deal, accepted, changed, done, hired, post, rows_of, strong
-from tests.servers import stripe
-from tests.servers.stripe import StripeServer
-from tests.system import Answer, Client, Person, Phones, System, until
-
-PAYMENT_WEBHOOK = "/webhooks/payments"
-
-
-@dataclass
-class Parties:
-    """People of one region whom the tests of this module share; the customer lives on `shard`."""
-
-    shard: str
-    customer: Person
-    garage: Person
-    staff: Person
+from gateway.marketplace.providers.sandbox import Sandbox
+from tests.integration.http.asking import is_problem, new_person
+from tests.integration.http.paying import (
+    PAYMENT_WEBHOOK,
+    Parties,
+    books_balance,
+    deliver,
+    events_of,
+    of,
+    order_of,
+    parties_on,
+    pay,
+    steps_of,
+    told_of,
+    work,
+)
+from tests.integration.http.trade import Deal, accepted, changed, done, post, rows_of, strong
+from tests.system import Client, Phones, System, until
 
 
 @pytest.fixture(scope="module", params=["qa-1", "sa-2"])
 async def parties(request: pytest.FixtureRequest, gateway: Client, system: System, phones: Phones) -> Parties:
-    shard, other = request.param, "qa-1" if request.param == "qa-1" else "sa-1"
-    return Parties(
-        shard,
-        await new_person(gateway, phones, shard),
-        await new_person(gateway, phones, other, "garage"),
-        await hired(gateway, system, phones, other, "staff"),
-    )
+    """People of a region with one shard, and of one with two."""
+    return await parties_on(request.param, gateway, system, phones)
 
 
 @pytest.fixture
 async def deal(gateway: Client, parties: Parties) -> Deal:
     """A new order that waits for its payment."""
     return await accepted(gateway, parties.customer, parties.garage)
-
-
-async def pay(client: Client, deal: Deal, kind: str = "deposit", method: str = "sandbox_card") -> Json:
-    """Start a payment and confirm it."""
-    started = await done(client, deal.customer, f"/orders/{deal.order['id']}/payments", {"kind": kind})
-    return await done(client, deal.customer, f"/payments/{started['id']}/confirm", {"method": method})
-
-
-async def order_of(client: Client, deal: Deal) -> Json:
-    found: Json = await strong(client, deal.customer, f"/orders/{deal.order['id']}")
-    return found
-
-
-async def steps_of(client: Client, deal: Deal) -> list[tuple[str, str]]:
-    """The order's history: what it became, and by whom."""
-    found = await strong(client, deal.customer, f"/orders/{deal.order['id']}/history")
-    return [(step["to_status"], step["actor_role"]) for step in found["items"]]
-
-
-async def deliver(client: Client, event: ProviderEvent) -> Answer:
-    """A webhook, as the gateway's sandbox signs it."""
-    assert client.runtime is not None
-    sandbox = client.runtime.parts.payments
-    assert isinstance(sandbox, Sandbox)
-    body, headers = sandbox.webhook(event)
-    return await client.call("POST", PAYMENT_WEBHOOK, data=body, headers=headers)
-
-
-def of(payment: Json, kind: Kind, id: str = "") -> ProviderEvent:
-    subject = UUID(payment["id"])
-    return ProviderEvent(id or event_id(kind, subject), kind, payment=subject)
-
-
-async def books_balance(system: System, shard: str, deal: Deal) -> Json:
-    """The order's row; what it says was paid and given back is what its payments and refunds say."""
-    [row] = await rows_of(
-        system,
-        shard,
-        """SELECT o.status, o.total, o.paid, o.refunded, o.cancellation_fee,
-            (SELECT coalesce(sum(amount), 0) FROM marketplace.payment
-             WHERE order_id = o.id AND status NOT IN ('pending', 'failed')) AS sum_paid,
-            (SELECT coalesce(sum(refunded), 0) FROM marketplace.payment WHERE order_id = o.id) AS sum_back,
-            (SELECT coalesce(sum(amount), 0) FROM marketplace.refund
-             WHERE order_id = o.id AND status <> 'failed') AS sum_refunds
-           FROM marketplace.orders o WHERE o.id = $1""",
-        UUID(deal.order["id"]),
-    )
-    assert row["paid"] == row["sum_paid"] <= row["total"], row
-    assert row["refunded"] == row["sum_back"] == row["sum_refunds"] <= row["paid"], row
-    return row
-
-
-async def events_of(system: System, shard: str, payment: Json) -> list[str]:
-    found = await rows_of(
-        system, shard, "SELECT kind FROM marketplace.payment_event WHERE payment = $1", UUID(payment["id"])
-    )
-    return sorted(row["kind"] for row in found)
-
-
-async def told_of(system: System, shard: str, payment: Json, kind: str) -> int:
-    """How many outbox events of a kind tell of a payment."""
-    sql = "SELECT count(*) FROM meridian.outbox WHERE subject = $1 AND kind = $2"
-    [row] = await rows_of(system, shard, sql, UUID(payment["id"]), kind)
-    return int(row["count"])
-
-
-async def work(job: Job, clients: Sequence[Client]) -> None:
-    """Do a job on every shard by each gateway, all at once."""
-    await asyncio.gather(*(jobs.everywhere(job, client.runtime) for client in clients if client.runtime is not None))
 
 
 async def test_a_deposit_confirms_the_order_and_the_rest_is_paid_later(
@@ -325,55 +247,6 @@ async def test_a_webhook_that_is_not_proven_or_about_nothing_here_changes_nothin
     assert (await strong(gateway, deal.customer, f"/payments/{pending['id']}"))["status"] == "paid"
 
 
-async def test_money_for_an_order_that_was_cancelled_meanwhile_goes_back(
-    gateway: Client, other_gateway: Client, system: System, parties: Parties
-) -> None:
-    late, race = [await accepted(gateway, parties.customer, parties.garage) for _ in range(2)]
-    pending = await pay(gateway, late, method="sandbox_pending")
-    await done(gateway, late.customer, f"/orders/{late.order['id']}/cancel", {})
-    again = await post(gateway, late.customer, f"/orders/{late.order['id']}/payments", {"kind": "full"})
-    is_problem(again, 409, "conflict")
-    await asyncio.gather(*(deliver(client, of(pending, Kind.PAYMENT_SUCCEEDED)) for client in (gateway, other_gateway)))
-    books = await books_balance(system, parties.shard, late)
-    assert (books["status"], books["paid"]) == ("cancelled_by_customer", books["refunded"])
-    assert books["paid"] == Decimal(pending["amount"])
-    await work(refunds.JOBS[0], (gateway, other_gateway))
-    await is_sent_back(gateway, late, pending)
-    assert await told_of(system, parties.shard, pending, "payment.refunded") == 1
-
-    started = await done(gateway, race.customer, f"/orders/{race.order['id']}/payments", {"kind": "deposit"})
-    confirm, cancel = await asyncio.gather(
-        post(gateway, replace(race.customer), f"/payments/{started['id']}/confirm", {"method": "sandbox_card"}),
-        post(other_gateway, replace(race.customer), f"/orders/{race.order['id']}/cancel", {}),
-    )
-    assert (confirm.status in (200, 409), cancel.status) == (True, 200), (confirm, cancel)
-    books = await books_balance(system, parties.shard, race)
-    assert books["status"] == "cancelled_by_customer"
-    assert books["paid"] - books["refunded"] == books["cancellation_fee"]
-
-
-async def test_a_cancelled_order_is_given_back_from_its_newest_payment_on(
-    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
-) -> None:
-    deposit, rest = await pay(gateway, deal), await pay(gateway, deal, "full")
-    await done(gateway, deal.customer, f"/orders/{deal.order['id']}/cancel", {})
-    books = await books_balance(system, parties.shard, deal)
-    fee = (books["total"] / 20).quantize(Decimal("0.01"), ROUND_HALF_UP)
-    assert (books["cancellation_fee"], books["refunded"]) == (fee, books["total"] - fee)
-    await work(refunds.JOBS[0], (gateway, other_gateway))
-    await is_sent_back(gateway, deal, rest)
-
-    async def is_given_back_in_part() -> bool:
-        found = await strong(gateway, deal.customer, f"/payments/{deposit['id']}")
-        return bool(found["status"] == "partially_refunded")
-
-    await until(is_given_back_in_part, what="the deposit's refund")
-    found = await strong(gateway, deal.customer, f"/payments/{deposit['id']}")
-    assert Decimal(found["refunded"]) == Decimal(deposit["amount"]) - fee
-    for payment in (deposit, rest):
-        assert await told_of(system, parties.shard, payment, "payment.refunded") == 1
-
-
 async def test_amounts_keep_the_three_decimals_of_a_dinar(
     gateway: Client, system: System, parties: Parties, deal: Deal
 ) -> None:
@@ -382,53 +255,6 @@ async def test_amounts_keep_the_three_decimals_of_a_dinar(
     await changed(system, parties.shard, sql, deal.order["id"])
     paid = await pay(gateway, deal)
     assert (paid["amount"], paid["refunded"], paid["currency"]) == ("2.469", "0.000", "KWD")
-
-
-async def is_sent_back(client: Client, deal: Deal, payment: Json) -> None:
-    """Wait until a payment was given back: another gateway's job may have claimed it, and be at it still."""
-
-    async def is_refunded() -> bool:
-        found = await strong(client, deal.customer, f"/payments/{payment['id']}")
-        return bool(found["status"] == "refunded" and found["refunded"] == found["amount"])
-
-    await until(is_refunded, what="the refund")
-
-
-async def test_refunds_never_exceed_what_was_paid(
-    gateway: Client, other_gateway: Client, system: System, parties: Parties, deal: Deal
-) -> None:
-    paid = await pay(gateway, deal, "full")
-    path, amount = f"/payments/{paid['id']}/refund", Decimal(paid["amount"])
-    part = {"amount": str((amount * 2 / 5).quantize(Decimal("0.01"))), "reason": "A scratch"}
-    key = {"Idempotency-Key": str(uuid4())}
-    answers = await asyncio.gather(
-        *(
-            client.call("POST", path, user=replace(parties.staff), json=part, headers=headers)
-            for client in (gateway, other_gateway)
-            for headers in (key, {}, {})
-        )
-    )
-    assert sorted(answer.status for answer in answers) == [201, 201, 201, 409, 409, 409] or sorted(
-        answer.status for answer in answers
-    ) == [201, 201, 409, 409, 409, 409], answers
-    given = {answer.json["id"]: answer.json for answer in answers if answer.status == 201}
-    assert len(given) == 2
-    assert {refund["status"] for refund in given.values()} == {"succeeded"}
-    after = await strong(gateway, parties.staff, f"/payments/{paid['id']}")
-    assert (after["status"], Decimal(after["refunded"])) == ("partially_refunded", Decimal(part["amount"]) * 2)
-    for wrong, status, code in (("1000.00", 409, "conflict"), ("0.001", 422, "invalid"), ("-1", 422, "invalid")):
-        is_problem(
-            await post(gateway, parties.staff, path, {"amount": wrong, "reason": "No"}),
-            status,
-            code,
-            *(["amount"] if status == 422 else []),
-        )
-    rest = await done(gateway, parties.staff, path, {"reason": "All of it"})
-    assert Decimal(rest["amount"]) == amount - Decimal(after["refunded"])
-    is_problem(await post(gateway, parties.staff, path, {"reason": "More"}), 409, "conflict")
-    books = await books_balance(system, parties.shard, deal)
-    assert books["refunded"] == amount
-    assert (await strong(gateway, parties.staff, f"/payments/{paid['id']}"))["status"] == "refunded"
 
 
 async def test_a_payment_that_nobody_makes_ends_once_whoever_looks(
@@ -450,66 +276,3 @@ async def test_a_payment_that_nobody_makes_ends_once_whoever_looks(
     assert await events_of(system, parties.shard, started) == ["payment.failed"]
     assert await told_of(system, parties.shard, started, "payment.failed") == 1
     assert (await pay(gateway, deal, "full"))["status"] == "paid"
-
-
-@pytest.fixture
-async def stripe_server() -> AsyncIterator[StripeServer]:
-    """A Stripe."""
-    server = StripeServer()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-async def test_while_the_provider_is_away_nothing_is_lost_and_what_it_refuses_can_be_given_back_anew(
-    gateway: Client, system: System, parties: Parties, stripe_server: StripeServer
-) -> None:
-    variables: dict[str, Any] = {
-        "PAYMENT_PROVIDER": "stripe",
-        "STRIPE_SECRET_KEY": stripe.KEY,
-        "STRIPE_WEBHOOK_SECRET": stripe.WEBHOOK_SECRET,
-        "STRIPE_API_BASE": stripe_server.url,
-    }
-    deal = await accepted(gateway, parties.customer, parties.garage)
-    elsewhere = replace(system, variables={**system.variables, **variables})
-    path = f"/orders/{deal.order['id']}/payments"
-    async with elsewhere.gateway() as client:
-        await stripe_server.stop()
-        away = await post(client, deal.customer, path, {"kind": "full"})
-        assert is_problem(away, 503, "payment_unavailable")
-        assert away.headers["Retry-After"]
-        await stripe_server.start()
-        paid = await pay(client, deal, "full", stripe.CARD)
-        assert (paid["status"], paid["provider"]) == ("paid", "stripe")
-        await stripe_server.stop()
-        refund = f"/payments/{paid['id']}/refund"
-        pending = await done(client, parties.staff, refund, {"reason": "Wrong part"})
-        assert pending["status"] == "pending"
-        assert (await books_balance(system, parties.shard, deal))["refunded"] == Decimal(paid["amount"])
-        is_problem(await post(client, parties.staff, refund, {"reason": "Again"}), 409, "conflict")
-        stripe_server.refund_status = "pending"
-        await stripe_server.start()
-        await sent_now(client, system, parties.shard, pending)
-        [made] = stripe_server.refunds.values()
-        body, headers = stripe.event(
-            "evt_1", "refund.failed", {**made, "status": "failed", "failure_reason": "lost_card"}
-        )
-        with capture_logs() as logs:
-            told = [await client.call("POST", PAYMENT_WEBHOOK, data=body, headers=headers) for _ in range(2)]
-        assert [answer.status for answer in told] == [204, 204]
-        assert [log["event"] for log in logs if log["log_level"] == "error"] == ["refund_failed"]
-        assert (await books_balance(system, parties.shard, deal))["refunded"] == 0
-        # Stripe gives the money of a failed refund back to the account: it is there to be sent again.
-        stripe_server.refunds.clear()
-        stripe_server.refund_status = "succeeded"
-        again = await done(client, parties.staff, refund, {"reason": "Wrong part"})
-        assert (again["status"], again["amount"]) == ("succeeded", paid["amount"])
-        assert (await strong(client, deal.customer, f"/payments/{paid['id']}"))["status"] == "refunded"
-
-
-async def sent_now(client: Client, system: System, shard: str, refund: Json) -> None:
-    """Let a refund be due until the provider was asked."""
-    assert client.runtime is not None
-    sql = "UPDATE marketplace.refund SET due_at = now() WHERE id = $1"
-    await changed(system, shard, sql, refund["id"])
-    await work(refunds.JOBS[0], [client])
