@@ -4,8 +4,9 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, InvalidURL
+from aiohttp import ClientError, ClientSession, ClientTimeout
 from cyclopts import Parameter
 
 from gateway.cli.running import run
@@ -43,12 +44,12 @@ def demo(
     fast
         Do not pause between steps.
     """
+    if not _is_address(url):
+        print(f"{url} is no address of a gateway: give one like http://127.0.0.1:3000", file=sys.stderr)
+        return 2
     chosen = [name for name in _JOURNEYS if journey in (name, "both")]
     try:
         run(_play(url, region, chosen, _shown(), pause_s=0.0 if fast else PAUSE_S))
-    except InvalidURL:
-        print(f"{url} is no address of a gateway: give one like http://127.0.0.1:3000", file=sys.stderr)
-        return 2
     except (ClientError, TimeoutError):
         print(f"nothing answers at {url}; start it with: make run", file=sys.stderr)
         return 1
@@ -56,6 +57,14 @@ def demo(
         print(f"\n{exc}", file=sys.stderr)
         return 1
     return 0
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 async def _play(url: str, region: str, journeys: Sequence[str], show: Show, *, pause_s: float) -> None:

@@ -120,7 +120,7 @@ async def _local(
 async def _hire(runtime: Runtime) -> None:
     """Make the demo's staff and drivers, in the regions that this map has."""
     for name, region in runtime.fleet.regions.items():
-        for person in CREWS[name] if name in CREWS else ():
+        for person in CREWS.get(name, ()):
             await hire(runtime, region, person.phone, role=person.role, name=person.name, password=DEMO_PASSWORD)
 
 

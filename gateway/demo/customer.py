@@ -27,7 +27,7 @@ async def play(market: Market) -> None:
     order = await _accepts(market, customer, bid)
     await _pays(market, customer, order)
     await _is_served(market, customer, garage, order, crew)
-    await _looks_back(market, customer, garage, order)
+    await _looks_back(market, customer, order)
 
 
 async def _arrives(market: Market) -> Person:
@@ -104,8 +104,8 @@ async def _accepts(market: Market, customer: Person, bid: Json) -> Json:
     order = await stage.post(customer, f"/bids/{bid['id']}/accept")
     stage.expect(order["part_price"] == _ANSWER, "the agreed price")
     stage.expect(adds_up(total=order["total"], of=(order["part_price"], order["delivery_fee"])), "a total that adds up")
-    stage.tell(f"order {order['number']}: part {order['part_price']} + delivery {order['delivery_fee']}")
-    stage.tell(f"      = {money(order, 'total')}; the other two bids are rejected")
+    sum = f"part {order['part_price']} + delivery {order['delivery_fee']} = {money(order, 'total')}"
+    stage.tell(f"order {order['number']}: {sum}; the other two bids are rejected")
     return order
 
 
@@ -150,7 +150,7 @@ async def _is_served(market: Market, customer: Person, garage: Person, order: Js
     stage.tell(f'{shown["rating"]} of 5, "{shown["comment"]}" - {shown["author"]}')
 
 
-async def _looks_back(market: Market, customer: Person, garage: Person, order: Json) -> None:
+async def _looks_back(market: Market, customer: Person, order: Json) -> None:
     stage = market.stage
     await stage.step(f"{customer.first} looks back")
     await market.told(customer, "order.status_changed", number=order["number"], status="delivered")
@@ -163,4 +163,4 @@ async def _looks_back(market: Market, customer: Person, garage: Person, order: J
     stage.expect(dashboard["active_orders"] == 0, "no order that is still under way")
     found = (await stage.look(customer, "/search", q=order["number"]))["items"]
     stage.expect([item["id"] for item in found[:1]] == [order["id"]], "the order, found by its number")
-    stage.tell(f"{order['number']} is found by its number, from {garage.name}: {found[0]['title']}, completed")
+    stage.tell(f"{found[0]['title']} is found by its number: {found[0]['subtitle']}, {found[0]['status']}")

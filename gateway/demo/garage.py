@@ -69,7 +69,7 @@ async def _loses(market: Market, sides: _Sides) -> None:
     rival = await market.register("Omar Farouk", rival_name)
     better = await _bids(market, rival, request, "410")
     stage.tell(f"{money(bid, 'amount')} against {money(better, 'amount')}")
-    await stage.step(f"{sides.customer.first} takes {rival_name}'s, and {place.garage} is told")
+    await stage.step(f"{sides.customer.first} takes the bid of {rival_name}, and {place.garage} is told")
     await stage.post(sides.customer, f"/bids/{better['id']}/accept")
     await market.told(sides.garage, "bid.rejected", request=request["id"])
     stage.tell("its bid is rejected")

@@ -62,6 +62,7 @@ class Stage:
         self._steps = 0
         self._step = "the beginning"
         self._request = ""
+        self._hidden = False
 
     def title(self, text: str) -> None:
         """Begin a journey."""
@@ -123,7 +124,8 @@ class Stage:
         shown = "&".join(f"{name}={value}" for name, value in (query or {}).items() if name != "cursor")
         self._request = f"{method} {path}{'?' if shown else ''}{shown}"
         answer, route = await self._sent(who, method, path, body, query)
-        self._show("call", f"     {shortened(self._request)} -> {answer.status}, {route}")
+        if not self._hidden:
+            self._show("call", f"     {shortened(self._request)} -> {answer.status}, {said_of(route)}")
         if answer.status not in accept:
             raise self.failed(*problem(answer))
         return answer
@@ -146,15 +148,19 @@ class Stage:
             raise self.failed(f"no answer: {exc or 'it took too long'}") from exc
         if who is not None:
             who.seen = response.headers.get("Consistency-Token", who.seen)
-        return answer, response.headers.get("Meridian-Route", "no shard")
+        return answer, response.headers.get("Meridian-Route", "")
 
     async def wait(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Look again and again until something has come about by itself."""
+        """Look again and again until something has come about by itself; only the first look is shown."""
         deadline = monotonic() + WAIT_S
-        while not await condition():
-            if monotonic() > deadline:
-                raise self.failed(f"expected within {WAIT_S:.0f} s: {what}")
-            await asyncio.sleep(_LOOK_S)
+        try:
+            while not await condition():
+                if monotonic() > deadline:
+                    raise self.failed(f"expected within {WAIT_S:.0f} s: {what}")
+                self._hidden = True
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            self._hidden = False
 
 
 def _headers(who: Person | None, method: str) -> dict[str, str]:
@@ -187,3 +193,12 @@ def problem(answer: Answer) -> list[str]:
 def shortened(request: str) -> str:
     """A request with its ids cut short, so that its line fits a terminal."""
     return "/".join(f"{part[:8]}~" if len(part) == _ID_CHARS else part for part in request.split("/"))
+
+
+def said_of(route: str) -> str:
+    """What a `Meridian-Route` like `sa-2/replica; by=id; epoch=7` says, in words; for many shards or none the region."""
+    where, *more = (part.strip() for part in route.split(";"))
+    node, _, role = where.partition("/")
+    by = next((part.removeprefix("by=") for part in more if part.startswith("by=")), "")
+    place = where if role not in ("", "none") else f"region {node}" if node else "no route"
+    return f"{place}{f' by {by}' if by else ''}"

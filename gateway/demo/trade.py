@@ -15,6 +15,7 @@ CrewAtWork = tuple[Person, Person]
 """Staff and driver, logged in."""
 
 _NUMBERS_TRIED_MAX: Final = 5
+_GIVEN: Final = f"MERIDIAN_ACCOUNT_PASSWORD={DEMO_PASSWORD}"
 _PIXEL: Final = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
@@ -53,12 +54,12 @@ class Market:
     async def _log_in(self, hired: Hired) -> Person:
         login: Json = {"phone_number": hired.phone, "password": DEMO_PASSWORD}
         answer = await self.stage.call(None, "POST", "/auth/login", login, accept=(200, 401))
-        if answer.status == 401 or answer.json["user"]["role"] != hired.role:
-            make = f'meridian account {hired.phone} --create --role {hired.role} --name "{hired.name}"'
-            raise self.stage.failed(
-                *(problem(answer) if answer.status == 401 else ()),
-                f"{hired.phone} must be a {hired.role} here; make them, password {DEMO_PASSWORD}, with: {make}",
-            )
+        if answer.status == 401:
+            new = f'{_GIVEN} meridian account {hired.phone} --create --role {hired.role} --name "{hired.name}"'
+            raise self.stage.failed(*problem(answer), f"this {hired.role} is not known here; make them with: {new}")
+        if answer.json["user"]["role"] != hired.role:
+            change = f"meridian account {hired.phone} --role {hired.role}"
+            raise self.stage.failed(f"{hired.phone} must be a {hired.role} here; make them one with: {change}")
         return _person(hired.name, answer)
 
     async def photo(self, who: Person, name: str) -> str:

@@ -1,7 +1,7 @@
 """What Schemathesis is told of the running system: whose token goes with an operation, and which things there are.
 
-It is loaded by the Schemathesis process alone. `CONTRACT_WORLD` names a JSON file: `tokens` (operation -> access
-token), `things` (operation -> ids for its path), `bodies` (operation -> field -> good values), `seen` (where to write
+It is loaded by the Schemathesis process alone. `CONTRACT_WORLD` names a JSON file: `tokens` (operation ->
+access tokens), `things` (operation -> ids for its path), `bodies` (operation -> field -> good values), `seen` (where to write
 which statuses were answered), `thorough`.
 """
 
@@ -19,12 +19,14 @@ from uuid import UUID
 import schemathesis
 from hypothesis import strategies
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from tests.contract.openapi.rules import BEYOND_SCHEMA, EVERYWHERE
 
 WORLD = json.loads(Path(os.environ["CONTRACT_WORLD"]).read_text())
 SEEN: Counter[str] = Counter()
+TOKENS = {name: cycle(tokens) for name, tokens in WORLD["tokens"].items()}
 THINGS = {name: cycle(ids) for name, ids in WORLD["things"].items()}
 BODIES = {name: {field: cycle(values) for field, values in fields.items()} for name, fields in WORLD["bodies"].items()}
 KEYS = count()
@@ -59,9 +61,16 @@ class TokenOfSomebodyWhoMay:
     """Logs each operation in as somebody whose role may call it, so that its handler runs."""
 
     def get(self, case: Any, context: Any) -> str | None:
-        """The token for an operation; public ones have none."""
-        token: str | None = WORLD["tokens"].get(name_of(context.operation))
-        return token
+        """A token for an operation, of each role that may in turn; public ones have none.
+
+        In a chain of calls it is always the same person: what one has made, another may not see.
+        """
+        tokens = TOKENS.get(name_of(context.operation))
+        if tokens is None:
+            return None
+        if case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL:
+            return str(WORLD["tokens"][name_of(context.operation)][0])
+        return next(tokens)
 
     def set(self, case: Any, data: str, context: Any) -> None:
         """Send it."""
