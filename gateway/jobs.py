@@ -66,6 +66,7 @@ async def on_shard(job: Job, runtime: Runtime, region: Region, shard: Shard) -> 
         try:
             just_done = await _round(job, region, shard, runtime.parts, runtime.new_id)
         except (MeridianError, TimeoutError) as exc:
+            runtime.metrics.jobs_failed.labels(job.name, shard.name).inc()
             _log.debug("job_failed", job=job.name, shard=shard.name, reason=str(exc))
             break
         done += just_done

@@ -25,6 +25,9 @@ class Metrics:
         self.refused = Counter("meridian_rate_limited_total", "Requests refused, by policy", ["policy"], registry=r)
         self.events = Counter("meridian_events_total", "Changes of state inside, by name", ["event"], registry=r)
         self.jobs = Counter("meridian_jobs_done_total", "Things done by background jobs", ["job", "shard"], registry=r)
+        self.jobs_failed = Counter(
+            "meridian_jobs_failed_total", "Rounds of background jobs that failed", ["job", "shard"], registry=r
+        )
         self.in_flight = Gauge("meridian_requests_in_flight", "Requests being answered", registry=r)
         self.pool = Gauge(
             "meridian_pool_connections", "Connections of a node's pool", ["shard", "node", "kind"], registry=r

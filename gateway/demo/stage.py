@@ -196,7 +196,7 @@ def shortened(request: str) -> str:
 
 
 def said_of(route: str) -> str:
-    """What a `Meridian-Route` like `sa-2/replica; by=id; epoch=7` says, in words; for many shards or none the region."""
+    """What a `Meridian-Route` like `sa-2/replica; by=id; epoch=7` says; for many shards or none it names the region."""
     where, *more = (part.strip() for part in route.split(";"))
     node, _, role = where.partition("/")
     by = next((part.removeprefix("by=") for part in more if part.startswith("by=")), "")

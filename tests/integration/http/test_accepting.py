@@ -229,6 +229,28 @@ async def test_a_shard_has_numbers_in_reserve_for_when_the_count_is_away(
     await accepted(gateway, customer, garages[shard][0])
 
 
+async def test_a_shard_goes_on_numbering_while_the_count_is_away(
+    gateway: Client, system: System, phones: Phones, garages: dict[str, list[Person]]
+) -> None:
+    """The bucket that holds the region's count is fenced, as while it moves: the other shard has its reserve."""
+    assert gateway.runtime is not None
+    count = gateway.runtime.fleet.by_code[2].owner(0).name
+    other = "sa-1" if count == "sa-2" else "sa-2"
+    customer = await new_person(gateway, phones, other)
+    await everywhere(order_numbers.JOBS[0], gateway.runtime)
+    async with system.sql(count) as sql:
+        await sql.execute("UPDATE meridian.bucket SET state = 'fenced' WHERE bucket = 0")
+        try:
+            await accepted(gateway, customer, garages[other][0])
+            await use_up_numbers(system, other)
+            _, [bid] = await request_with_bids(gateway, customer, garages[other][:1])
+            answer = await accept(gateway, customer, bid)
+            assert (answer.status, "Retry-After" in answer.headers) == (503, True), answer
+        finally:
+            await sql.execute("UPDATE meridian.bucket SET state = 'owned' WHERE bucket = 0")
+    await done(gateway, customer, f"/bids/{bid['id']}/accept")
+
+
 async def test_a_strangers_bid_cannot_be_accepted(
     gateway: Client, phones: Phones, customer: Person, garages: dict[str, list[Person]], shard: str
 ) -> None:

@@ -1,12 +1,16 @@
 """Pages: a bounded limit, and a cursor that only its own list gave out."""
 
+from heapq import merge
+from itertools import count
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import Invalid
 from core.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
-from gateway.operations.pages import Page, parse_page
+from gateway.operations.pages import Page, combined, parse_page
 from gateway.signing import Signer
 
 SIGNER = Signer([b"k" * 32], purpose="cursor")
@@ -68,3 +72,23 @@ def test_a_tampered_cursor_is_refused() -> None:
 
 def test_limit_and_cursor_are_both_named() -> None:
     assert refused("0", "x") == ["limit", "cursor"]
+
+
+Group = tuple[int, int]
+
+
+@given(
+    st.lists(st.dictionaries(st.integers(0, 30), st.integers(1, 9)), min_size=1, max_size=4),
+    st.integers(1, 8),
+)
+def test_groups_that_lie_on_several_shards_are_whole_on_every_page(shards: list[dict[int, int]], limit: int) -> None:
+    expected = {key: sum(shard.get(key, 0) for shard in shards) for shard in shards for key in shard}
+    found: list[Group] = []
+    for _ in count():
+        after = found[-1][0] if found else -1
+        parts = [sorted(item for item in shard.items() if item[0] > after)[: limit + 1] for shard in shards]
+        rows = combined(list(merge(*parts)), key=lambda row: row[0], combine=lambda a, b: (a[0], a[1] + b[1]))
+        found += rows[:limit]
+        if len(rows) <= limit:
+            break
+    assert found == sorted(expected.items())

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import ClientError, ClientSession, web
 
 from core.errors import ShardUnavailable
-from gateway.operations import Csv, streams
+from gateway.operations import READ, Api, Call, Csv, Output, Page, PartialItems, streams
+from gateway.operations.openapi import document
 from gateway.operations.streams import Cells, cell
 
 
@@ -115,3 +116,22 @@ async def test_a_reader_who_takes_nothing_is_waited_for_in_bounded_time_and_memo
         assert made * 100_000 < 64 * 1024 * 1024, "what the sockets hold, and no more"
         with pytest.raises(ClientError):
             await answer.read()
+
+
+class Line(Output):
+    id: int
+
+
+def test_an_operation_that_may_answer_with_a_table_says_so() -> None:
+    api = Api("/lines")
+
+    @api.get("", intent=READ, longest_s=60)
+    async def lines(call: Call, page: Page) -> PartialItems[Line] | Csv:
+        """Lines."""
+        raise NotImplementedError
+
+    (operation,) = api.operations
+    assert (operation.table, operation.result, operation.status) == (True, PartialItems[Line], 200)
+    answer = document(api.operations)["paths"]["/lines"]["get"]["responses"]["200"]
+    assert answer["content"].keys() == {"application/json", "text/csv"}
+    assert "Content-Disposition" in answer["headers"]
