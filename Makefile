@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := tests/node/node_modules/.ready
 
-.PHONY: help run test check soak bench clean lock format
+.PHONY: help run test check soak bench plans clean lock format
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,10 @@ soak: $(READY) $(NODE_READY) ## three minutes of mixed traffic and random faults
 
 bench: $(READY) ## measure what the guard costs a write (figures are printed, nothing is asserted)
 	@$(BIN)/python -m bench.guard $(ARGS)
+
+plans: $(READY) ## seed a million requests into a PostgreSQL of its own (7 minutes), then explain every listing on them
+	@$(BIN)/python -m bench.seed $(ARGS)
+	@$(BIN)/python -m bench.plans
 
 format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff format .

@@ -47,20 +47,21 @@ class Market:
 
     async def crew(self) -> CrewAtWork:
         """The region's staff and driver, logged in."""
-        crew = CREWS[self.place.region]
         await self.stage.step("The staff and a driver come to work")
-        return await self._log_in(crew.staff), await self._log_in(crew.driver)
+        crew = CREWS[self.place.region]
+        answers = [await self._log_in(hired) for hired in crew]
+        why = [
+            _how_to_make(hired, answer) for hired, answer in zip(crew, answers, strict=True) if not _is(hired, answer)
+        ]
+        if why:
+            refusals = [problem(answer) for answer in answers if answer.status == 401]
+            raise self.stage.failed(*(refusals[-1] if refusals else ()), *why)
+        staff, driver = (_person(hired.name, answer) for hired, answer in zip(crew, answers, strict=True))
+        return staff, driver
 
-    async def _log_in(self, hired: Hired) -> Person:
+    async def _log_in(self, hired: Hired) -> Answer:
         login: Json = {"phone_number": hired.phone, "password": DEMO_PASSWORD}
-        answer = await self.stage.call(None, "POST", "/auth/login", login, accept=(200, 401))
-        if answer.status == 401:
-            new = f'{_GIVEN} meridian account {hired.phone} --create --role {hired.role} --name "{hired.name}"'
-            raise self.stage.failed(*problem(answer), f"this {hired.role} is not known here; make them with: {new}")
-        if answer.json["user"]["role"] != hired.role:
-            change = f"meridian account {hired.phone} --role {hired.role}"
-            raise self.stage.failed(f"{hired.phone} must be a {hired.role} here; make them one with: {change}")
-        return _person(hired.name, answer)
+        return await self.stage.call(None, "POST", "/auth/login", login, accept=(200, 401))
 
     async def photo(self, who: Person, name: str) -> str:
         """The id of a photo just sent."""
@@ -113,6 +114,19 @@ def money(thing: Json, field: str) -> str:
 def adds_up(*, total: Any, of: tuple[Any, ...]) -> bool:
     """Whether amounts make a sum, to the last digit."""
     return Decimal(total) == sum((Decimal(part) for part in of), Decimal(0))
+
+
+def _is(hired: Hired, login: Answer) -> bool:
+    return login.status == 200 and bool(login.json["user"]["role"] == hired.role)
+
+
+def _how_to_make(hired: Hired, login: Answer) -> str:
+    """What to do for somebody who could not log in, or whose role is another."""
+    command = f"meridian account {hired.phone}"
+    if login.status == 200:
+        return f"{hired.phone} must be a {hired.role} here; change them with: {command} --role {hired.role}"
+    made = f'{_GIVEN} {command} --create --role {hired.role} --name "{hired.name}"'
+    return f"the {hired.role} is not known here; make them with: {made}"
 
 
 def _person(name: str, answer: Answer) -> Person:

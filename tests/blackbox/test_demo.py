@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.shard_map.model import RegionName
+from gateway.cli import demo as cli_demo
 from gateway.cli.account import hire
 from gateway.demo.crew import CREWS, DEMO_PASSWORD
 from tests.blackbox.process import MERIDIAN, Program, command, serving
@@ -55,28 +56,36 @@ async def test_without_staff_it_says_how_to_make_them_and_then_both_journeys_are
     system: System, program: Program, tmp_path: Path
 ) -> None:
     url = await url_of(program)
-    for role in ("staff", "driver"):
-        status, said = await demo(tmp_path, url, "--region", "sa")
-        assert status == 1
-        told = said[said.index("failed at") :].splitlines()
-        assert told[:2] == ["failed at step 1. The staff and a driver come to work", "  POST /auth/login"]
-        assert told[2].startswith("  401 unauthenticated: ")
-        assert told[3].startswith("  request_id ")
-        sentence, _, how = told[4].partition(": ")
-        assert sentence == f"  this {role} is not known here; make them with"
-        shell = await asyncio.create_subprocess_shell(
-            how, cwd=tmp_path, env={**system.variables, "PATH": f"{Path(MERIDIAN).parent}:/usr/bin:/bin"}
-        )
-        async with asyncio.timeout(30):
-            assert await shell.wait() == 0
+    status, said = await demo(tmp_path, url, "--region", "sa")
+    assert status == 1
+    told = said[said.index("failed at") :].splitlines()
+    assert told[:2] == ["failed at step 1. The staff and a driver come to work", "  POST /auth/login"]
+    assert told[2].startswith("  401 unauthenticated: ")
+    assert told[3].startswith("  request_id ")
+    assert [line.partition(": ")[0] for line in told[4:]] == [
+        "  the staff is not known here; make them with",
+        "  the driver is not known here; make them with",
+    ]
+    await asyncio.gather(*(typed(line.partition(": ")[2], system, tmp_path) for line in told[4:]))
     status, said = await demo(tmp_path, url, "--region", "sa")
     assert status == 0, said
     assert is_whole(said, "SA")
 
 
-async def test_when_nothing_answers_it_says_so_in_one_sentence(tmp_path: Path) -> None:
+async def typed(line: str, system: System, folder: Path) -> None:
+    """Do what was printed, as an operator would."""
+    path = f"{Path(MERIDIAN).parent}:/usr/bin:/bin"
+    shell = await asyncio.create_subprocess_shell(line, cwd=folder, env={**system.variables, "PATH": path})
+    async with asyncio.timeout(30):
+        assert await shell.wait() == 0, line
+
+
+async def test_when_nothing_answers_it_says_so_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     assert await demo(tmp_path, url) == (1, f"nothing answers at {url}; start it with: make run\n")
-    for wrong in ("nowhere", "ftp://127.0.0.1"):
-        sentence = f"{wrong} is no address of a gateway: give one like http://127.0.0.1:3000\n"
-        assert await demo(tmp_path, wrong) == (2, sentence)
+    for wrong in ("nowhere", "ftp://127.0.0.1", "http://", "http://127.0.0.1:99999"):
+        assert cli_demo.demo(url=wrong) == 2
+        said = capsys.readouterr().err
+        assert said == f"{wrong} is no address of a gateway: give one like http://127.0.0.1:3000\n"

@@ -1,8 +1,8 @@
 """What Schemathesis is told of the running system: whose token goes with an operation, and which things there are.
 
-It is loaded by the Schemathesis process alone. `CONTRACT_WORLD` names a JSON file: `tokens` (operation ->
-access tokens), `things` (operation -> ids for its path), `bodies` (operation -> field -> good values), `seen` (where to write
-which statuses were answered), `thorough`.
+It is loaded by the Schemathesis process alone. `CONTRACT_WORLD` names a JSON file: `tokens` (operation -> access
+tokens), `things` (operation -> ids for its path), `bodies` (operation -> field -> good values), `seen` (where to write
+which statuses were answered), `thorough` (whether time does not matter).
 """
 
 import atexit
@@ -70,7 +70,7 @@ class TokenOfSomebodyWhoMay:
             return None
         if case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL:
             return str(WORLD["tokens"][name_of(context.operation)][0])
-        return next(tokens)
+        return str(next(tokens))
 
     def set(self, case: Any, data: str, context: Any) -> None:
         """Send it."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.integration.http.asking import new_person
+from tests.integration.http.stage import Stage
 from tests.system import SHARDS, Client, Person, Phones, System
 
 
@@ -18,6 +19,12 @@ def shard(request: pytest.FixtureRequest) -> str:
 async def customer(gateway: Client, phones: Phones, shard: str) -> Person:
     """A new customer on the shard."""
     return await new_person(gateway, phones, shard)
+
+
+@pytest.fixture(scope="session")
+async def stage(gateway: Client, system: System, phones: Phones) -> Stage:
+    """People of every role on every shard. What a test makes with them is not alone there."""
+    return await Stage.opened(gateway, system, phones)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from gateway.operations.operation import Operation
 from tests.integration.http.asking import REGION_OF, REQUEST, is_problem, made, photo, shard_of
 from tests.integration.http.authority import AUTHORITY, Rule, body_of
 from tests.integration.http.stage import ROLES, Stage
-from tests.system import SHARDS, Answer, Client, Person, Phones, System
+from tests.system import SHARDS, Answer, Client, Person, Phones
 
 OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in SERVICE.api.operations}
 OF_THINGS = [name for name, rule in AUTHORITY.items() if rule.thing]
@@ -45,12 +45,6 @@ def test_an_operation_declares_what_is_said(name: str) -> None:
     assert operation.roles <= set(rule.may) or not operation.roles, "who is declared to may is not said to"
     assert bool(operation.path_parameters) is bool(rule.thing)
     assert (operation.body is None) or rule.public or rule.body is not None
-
-
-@pytest.fixture(scope="module")
-async def stage(gateway: Client, system: System, phones: Phones) -> Stage:
-    """The people. They are of all shards; what is made is made on one at a time."""
-    return await Stage.opened(gateway, system, phones)
 
 
 async def ask(stage: Stage, name: str, user: Person | None, role: str, id: object = "", **headers: str) -> Answer:

@@ -15,7 +15,7 @@ from gateway.operations.openapi import document
 from gateway.operations.operation import Operation
 from tests.integration.http.authority import AUTHORITY
 from tests.integration.http.stage import Stage
-from tests.system import Answer, Client, Phones, System
+from tests.system import Answer
 
 OPERATIONS: Final = SERVICE.api.operations
 DOCUMENT: Final = document(OPERATIONS)
@@ -45,12 +45,6 @@ IN_QUERIES: Final = (
     b"%",
     b"x" * 2000,
 )
-
-
-@pytest.fixture(scope="module")
-async def stage(gateway: Client, system: System, phones: Phones) -> Stage:
-    """People of every role; things are made in Qatar."""
-    return await Stage.opened(gateway, system, phones)
 
 
 def example_of(operation: Operation) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from tests.integration.http.asking import REGION_OF, REQUEST, made, new_person
 from tests.integration.http.authority import AUTHORITY
 from tests.integration.http.stage import DISPUTE, REVIEW, ROLES, Stage, advance
 from tests.integration.http.trade import STRONG, accepted, done
-from tests.system import Client, Person, Phones, System, until
+from tests.system import Person, until
 
 OPERATIONS: Final = SERVICE.api.operations
 DOCUMENT: Final = document(OPERATIONS)
@@ -130,12 +130,6 @@ PLANTED: Final = {
 }
 
 
-@pytest.fixture(scope="module")
-async def stage(gateway: Client, system: System, phones: Phones) -> Stage:
-    """People of every role on every shard."""
-    return await Stage.opened(gateway, system, phones)
-
-
 async def test_others_never_see_what_was_planted(stage: Stage, shard: str) -> None:
     here, client = stage.at(shard), stage.client
     person = await new_person(client, stage.phones, shard, full_name=PLANTED["full_name"], email=PLANTED["email"])
@@ -156,7 +150,7 @@ async def test_others_never_see_what_was_planted(stage: Stage, shard: str) -> No
         shown = answer.body.decode()
         assert not [value for value in planted if value in shown], path
     public = await client.call("GET", f"/garages/{garage.id}/reviews", headers=STRONG | {"X-Region": REGION_OF[shard]})
-    assert [review["author"] for review in public.json["items"]] == ["X."]
+    assert public.json["items"][0]["author"] == "X."
     assert not [value for value in planted if value in public.body.decode()]
     listed = await client.call("GET", "/search?q=mirror", user=staff, headers=STRONG)
     assert not [
