@@ -73,7 +73,10 @@ async def _play(url: str, region: str, journeys: Sequence[str], show: Show, *, p
             pass
         for journey in journeys:
             stage = Stage(session, show, pause_s=pause_s)
-            await _JOURNEYS[journey](Market(stage, SCENERIES[region], secrets.randbelow))
+            try:
+                await _JOURNEYS[journey](Market(stage, SCENERIES[region], secrets.randbelow))
+            except LookupError as exc:
+                raise stage.failed(f"the answer is without {exc}: is this a Meridian gateway?") from exc
     show("blank", "")
     show("title", "Every step was as it should be.")
 

@@ -66,7 +66,7 @@ async def _garages_bid(market: Market, request: Json) -> list[tuple[Person, Json
     for name, (amount, terms) in zip((place.rivals[0], place.garage, place.rivals[1]), _BIDS, strict=True):
         await stage.step(f"{name} finds the request, looks at a photo and bids")
         garage = await market.register("Khalid Nasser", name)
-        feed = await stage.look(garage, "/requests/open", make="toyota")
+        feed = await stage.look(garage, "/requests/open", make="toyota", limit="100")
         seen = [item for item in feed["items"] if item["id"] == request["id"]]
         stage.expect(len(seen) == 1 and "delivery" not in seen[0], "the request in the feed, without the address")
         await market.sees_photo(garage, seen[0]["images"][0])

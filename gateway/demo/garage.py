@@ -50,7 +50,7 @@ async def _asks(market: Market, sides: _Sides, part: str, *, delivered: bool = F
     if delivered:
         wanted["delivery"] = market.place.delivery
     request = await stage.post(sides.customer, "/requests", wanted)
-    feed = await stage.look(sides.garage, "/requests/open", make="Nissan")
+    feed = await stage.look(sides.garage, "/requests/open", make="nissan", limit="100")
     stage.expect(request["id"] in {item["id"] for item in feed["items"]}, "the request in the garage's feed")
     await market.sees_photo(sides.garage, request["images"][0])
     return request

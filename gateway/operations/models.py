@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
-_SHOWS_SOMETHING = Field(json_schema_extra={"pattern": r"\S"})
+_SHOWS_SOMETHING = Field(json_schema_extra={"pattern": r"[^\s\x85]"})  # U+0085 is stripped, but no space to JavaScript
 _LOOKS_LIKE_EMAIL = Field(json_schema_extra={"pattern": rf"^\s*{_EMAIL.pattern}\s*$"})
 
 

@@ -101,10 +101,10 @@ def _well(answer: Answer) -> Json:
     return found
 
 
-async def saudi_phone(client: Client, phones: Phones, shard: str) -> str:
-    """A new Saudi number whose account will live on this shard: `GET /route` tells."""
-    for _ in range(60):
-        phone = phones.saudi()
-        if (await client.call("GET", "/route", params={"phone": phone})).json["shard"] == shard:
-            return phone
-    raise AssertionError(f"of 60 numbers none falls on {shard}")
+async def sign_up_on(shard: str, client: Client, phones: Phones, name: str, garage: str | None = None) -> App:
+    """A new Saudi who lives on this shard: the phone number decides, so numbers are tried."""
+    for _ in range(40):
+        app = await App.sign_up(client, phones.saudi(), name, garage)
+        if await app.shard() == shard:
+            return app
+    raise AssertionError(f"of 40 new users none fell on {shard}")

@@ -89,3 +89,16 @@ async def test_when_nothing_answers_it_says_so_in_one_sentence(
         assert cli_demo.demo(url=wrong) == 2
         said = capsys.readouterr().err
         assert said == f"{wrong} is no address of a gateway: give one like http://127.0.0.1:3000\n"
+
+
+async def test_another_server_is_told_from_a_gateway(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        status, said = await demo(tmp_path, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert status == 1
+    assert said.endswith("  the answer is without 'user': is this a Meridian gateway?\n")
+    assert "Traceback" not in said

@@ -7,6 +7,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from core.database.statement import Lock
 from core.database.translate import NodeLost
 from core.errors import Conflict, DeadlineExceeded, MeridianError
 from core.limits import FILE_BYTES_MAX
@@ -192,9 +193,9 @@ async def test_a_file_whose_row_may_still_come_is_not_thrown_away(
     fetch, late = node.fetch, asyncio.Event()
     tries: list[asyncio.Task[None] | None] = []
 
-    async def broken(sql: str, args: Sequence[object], *, deadline: float, writes: bool) -> object:
+    async def broken(sql: str, args: Sequence[object], *, deadline: float, writes: bool, lock: Lock | None) -> object:
         if "INSERT INTO meridian.file" not in sql:
-            return await fetch(sql, args, deadline=deadline, writes=writes)
+            return await fetch(sql, args, deadline=deadline, writes=writes, lock=lock)
         tries.append(asyncio.create_task(commit(sql, args)) if not tries else None)
         raise NodeLost("cut", sent=True) if len(tries) == 1 else second
 

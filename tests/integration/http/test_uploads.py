@@ -15,13 +15,12 @@ from tests.integration.http.asking import (
     REQUEST,
     Json,
     is_problem,
-    log_in,
     made,
     new_person,
-    person_of,
     photo,
     region_of,
 )
+from tests.integration.http.trade import hired
 from tests.servers.s3 import S3Server
 from tests.system import Answer, Client, Person, Phones, System, until
 
@@ -318,15 +317,15 @@ async def test_a_store_that_breaks_off_never_looks_like_a_whole_file(
         await get(gateway, customer, made["id"])
 
 
-async def test_staff_see_what_customers_have_sent_and_do_not_delete_it(
-    gateway: Client, phones: Phones, customer: Person, system: System
+async def test_staff_see_what_customers_of_their_region_have_sent_and_do_not_delete_it(
+    gateway: Client, phones: Phones, customer: Person, system: System, shard: str
 ) -> None:
     made = await upload(gateway, customer)
-    hired = await new_person(gateway, phones, "sa-1", role="garage")
-    async with system.sql("sa-1") as sql:
-        await sql.execute("UPDATE marketplace.account SET role = 'staff' WHERE id = $1", UUID(hired.id))
-    staff = person_of(await log_in(gateway, hired.phone))
+    at_home, abroad = ("qa-1", "sa-1") if shard == "qa-1" else ("sa-1", "qa-1")
+    staff, others = [await hired(gateway, system, phones, where, "staff") for where in (at_home, abroad)]
+    await system.replicated(shard)
     assert (await get(gateway, staff, made["id"])).body == DATA
+    is_problem(await get(gateway, others, made["id"]), 404, "not_found")
     is_problem(await gateway.call("DELETE", f"/uploads/{made['id']}", user=staff), 404, "not_found")
 
 
