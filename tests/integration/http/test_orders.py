@@ -159,8 +159,7 @@ async def test_after_48_hours_an_order_completes_by_itself_once(
     assert gateway.runtime is not None
     assert other_gateway.runtime is not None
     runtimes = (gateway.runtime, other_gateway.runtime)
-    done_by = await asyncio.gather(*(everywhere(order_changes.JOBS[0], runtime) for runtime in runtimes))
-    assert sum(done_by) >= 1
+    await asyncio.gather(*(everywhere(order_changes.JOBS[0], runtime) for runtime in runtimes))
     history = (await strong(gateway, cast.customer, f"/orders/{old.order['id']}/history"))["items"]
     assert [entry["to_status"] for entry in history].count("completed") == 1
     assert history[-1]["actor_role"] == "system"
