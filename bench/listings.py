@@ -63,6 +63,7 @@ LISTINGS: Final[Mapping[str, Sequence[Listing]]] = {
     ],
     "orders_history": [Listing("customer", "/orders/{order}/history", paged=False)],
     "deliveries_own": [Listing("driver", "/deliveries"), Listing("driver", "/deliveries", {"status": "done"})],
+    "deliveries_drivers": [Listing("staff", "/drivers")],
     "disputes_listed": [
         Listing("customer", "/disputes"),
         Listing("garage", "/disputes"),

@@ -70,7 +70,7 @@ def scale_of(requests: int) -> Scale:
         days=365,
         customers=max(20, requests // 10),
         garages=max(20, requests // 2000),
-        drivers=max(5, requests // 20000),
+        drivers=max(20, requests // 20000),
         known_every=max(1, min(1000, requests // 1000)),
     )
 

@@ -54,7 +54,8 @@ TOKEN_ENTRIES_MAX: Final = 16
 TOKEN_CHARS_MAX: Final = 2048
 MIGRATION_LOCK_WAIT_S: Final = 60
 RECEIPT_LIFETIME_S: Final = 24 * 3600
-RECEIPT_SWEEP_ROWS: Final = 500
+EVENT_LIFETIME_S: Final = 3 * 24 * 3600  # of one that was handed on: kept to be looked at
+SWEEP_ROWS: Final = 500
 JOB_ROUND_S: Final = 10.0
 JOB_ROUNDS_MAX: Final = 100  # of one job on one shard at a time: a backlog does not keep it for ever
 

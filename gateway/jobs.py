@@ -9,32 +9,43 @@ import structlog
 from core.database.shard import Shard
 from core.database.statement import OWNED, Write
 from core.errors import MeridianError
-from core.limits import JOB_ROUND_S, JOB_ROUNDS_MAX, RECEIPT_LIFETIME_S, RECEIPT_SWEEP_ROWS
+from core.limits import EVENT_LIFETIME_S, JOB_ROUND_S, JOB_ROUNDS_MAX, RECEIPT_LIFETIME_S, SWEEP_ROWS
 from core.region import Region
 from gateway.operations.jobs import Job, Shift, sweeping
 from gateway.runtime import Runtime
 
 _log = structlog.get_logger("jobs")
 
-_OLD_RECEIPTS: Final[Write[int]] = Write(
-    bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-    first=f"""
-    old AS (
-        SELECT bucket, owner, key FROM meridian.receipt
-        WHERE created_at < now() - make_interval(secs => $1)
-          AND {OWNED.format(bucket="bucket")}
-        ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
-    swept AS (
-        DELETE FROM meridian.receipt r USING old
-        WHERE (r.bucket, r.owner, r.key) = (old.bucket, old.owner, old.key) RETURNING 1)""",
-    sql="SELECT count(*)::int AS swept FROM swept",
-    args=(RECEIPT_LIFETIME_S, RECEIPT_SWEEP_ROWS),
-    row=lambda row: int(row["swept"]),
+
+def _throwing_away(name: str, table: str, key: str, *, since: str, lifetime_s: int) -> Job:
+    """A job that deletes the rows of a table whose time `since` is longer ago than their lifetime."""
+    old, mine = (", ".join(f"{prefix}.{column}" for column in key.split()) for prefix in ("old", "t"))
+    write = Write(
+        bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
+        first=f"""
+        old AS (
+            SELECT {", ".join(key.split())} FROM {table}
+            WHERE {since} < now() - make_interval(secs => $1) AND {OWNED.format(bucket="bucket")}
+            ORDER BY {since} LIMIT $2 FOR UPDATE SKIP LOCKED),
+        gone AS (DELETE FROM {table} t USING old WHERE ({mine}) = ({old}) RETURNING 1)""",
+        sql="SELECT count(*)::int AS rows FROM gone",
+        args=(lifetime_s, SWEEP_ROWS),
+        row=lambda row: int(row["rows"]),
+    )
+    return sweeping(name, write, every_s=60.0, batch=SWEEP_ROWS)
+
+
+RECEIPTS: Final = _throwing_away(
+    "receipts", "meridian.receipt", "bucket owner key", since="created_at", lifetime_s=RECEIPT_LIFETIME_S
 )
-RECEIPTS: Final = sweeping("receipts", _OLD_RECEIPTS, every_s=60.0, batch=RECEIPT_SWEEP_ROWS)
 """Throws away idempotency receipts past their 24 hours."""
 
-ENGINE_JOBS: Final = (RECEIPTS,)
+EVENTS: Final = _throwing_away(
+    "events", "meridian.outbox", "bucket id", since="relayed_at", lifetime_s=EVENT_LIFETIME_S
+)
+"""Throws away events that were handed on three days ago."""
+
+ENGINE_JOBS: Final = (RECEIPTS, EVENTS)
 
 
 async def run(runtime: Runtime, jobs: Sequence[Job]) -> None:

@@ -1,4 +1,4 @@
-"""Deliveries: staff give an order to a driver of the region, and the driver says where it is."""
+"""Deliveries: staff choose a driver of the region for an order, and the driver says where it is."""
 
 from datetime import datetime
 from typing import Literal
@@ -40,6 +40,14 @@ class Which(Input):
     status: Literal["active", "done"] | None = None
 
 
+class Driver(Output):
+    """Somebody whom an order can be given to."""
+
+    id: UUID
+    full_name: str
+    created_at: datetime
+
+
 class DriverDelivery(Output):
     """An order as its driver sees it. `id` is the order's. The customer's phone number is shown until it is over."""
 
@@ -77,6 +85,15 @@ def _of_driver(driver: UUID, which: Which, after: str | None, limit: int) -> Que
                 ORDER BY o.id DESC LIMIT $4) AS o {_CUSTOMER} ORDER BY o.id DESC""",
         (driver, after, which.status, limit),
         _delivery,
+    )
+
+
+def _drivers(after: str | None, limit: int) -> Query[Driver]:
+    return Query(
+        f"""SELECT id, full_name, created_at FROM marketplace.account
+            WHERE role = '{DRIVER}' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2""",
+        (after, limit),
+        lambda row: Driver.model_validate(dict(row)),
     )
 
 
@@ -160,6 +177,12 @@ async def assign(call: Call, order_id: UUID, assignment: Assignment) -> Order:
     place, driver = call.at(order_id), assignment.driver_id
     name = await _driver(call, driver)
     return await place.change(_assign(order_id, driver, name), theirs=_is_there(order_id), otherwise=nothing)
+
+
+@api.get("/drivers", intent=READ, role=[STAFF, ADMIN])
+async def drivers(call: Call, page: Page) -> PartialItems[Driver]:
+    """The drivers of the region, those who have been with it longest first."""
+    return await call.across(_drivers(page.after, page.fetch), page=page, key=lambda driver: driver.id)
 
 
 @api.get("/deliveries", intent=READ, role=DRIVER)

@@ -28,6 +28,19 @@ async def test_a_listing_sends_one_statement_to_each_shard_however_much_there_is
         assert set(many.values()) == {1}, f"{name} as {listing.role} {dict(listing.query)}: {many}"
 
 
+@pytest.mark.parametrize("region", ["qa", "sa"])
+async def test_whoever_has_written_nothing_is_answered_by_replicas_alone(
+    years: Mapping[str, Year], region: str
+) -> None:
+    """The scaling guide: dashboards, reports, search and review listings are read from replicas. So is every list."""
+    year = years[region]
+    for name, listing in WAYS:
+        with recorded() as sent:
+            await year.asker.ask(listing)
+        assert {year.shards[statement.port] for statement in sent}, name
+        assert not {statement.port for statement in sent} & set(year.primaries), name
+
+
 async def statements(year: Year, listing: Listing, rows: int) -> Counter[str]:
     """How many statements a page of so many rows sends to each shard."""
     with recorded() as sent:

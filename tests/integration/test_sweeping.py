@@ -1,12 +1,16 @@
-"""Idempotency receipts are kept for a day and then thrown away, in batches."""
+"""Idempotency receipts are kept for a day, events for three days after they were handed on; then they go."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from gateway.jobs import RECEIPTS, on_shard
+from core.ids import Placement, make_id
+from gateway.jobs import EVENTS, RECEIPTS, on_shard
 from tests.system import Client, System
 
-ADD = """INSERT INTO meridian.receipt (bucket, owner, key, fingerprint, outcome, created_at)
+ADD_RECEIPT = """INSERT INTO meridian.receipt (bucket, owner, key, fingerprint, outcome, created_at)
     VALUES (7, $1, $2, '', '{}', now() - make_interval(hours => $3))"""
+ADD_EVENT = """INSERT INTO meridian.outbox (bucket, id, kind, subject, body, created_at, due_at, relayed_at)
+    VALUES (7, $1, 'a.kind', $1, '{"to": []}', now() - interval '9 days', now() + interval '1 hour',
+            now() - make_interval(days => $2))"""
 
 
 async def test_receipts_older_than_a_day_go_and_younger_ones_stay(system: System, gateway: Client) -> None:
@@ -14,7 +18,21 @@ async def test_receipts_older_than_a_day_go_and_younger_ones_stay(system: System
     region = gateway.runtime.fleet.by_code[1]
     owner = uuid4()
     async with system.sql("qa-1") as connection:
-        await connection.executemany(ADD, [(owner, f"old-{n}", 25) for n in range(3)] + [(owner, "young", 23)])
-        assert await on_shard(RECEIPTS, gateway.runtime, region, region.owner(7)) >= 3
+        await connection.executemany(ADD_RECEIPT, [(owner, f"old-{n}", 25) for n in range(3)] + [(owner, "young", 23)])
+        await on_shard(RECEIPTS, gateway.runtime, region, region.owner(7))
         keys = await connection.fetch("SELECT key FROM meridian.receipt WHERE owner = $1", owner)
     assert [row["key"] for row in keys] == ["young"]
+
+
+async def test_events_go_three_days_after_they_were_handed_on_and_never_before(system: System, gateway: Client) -> None:
+    assert gateway.runtime is not None
+    region = gateway.runtime.fleet.by_code[1]
+    old, young, waiting = [make_id(Placement(1, 7), now_ms=n, random_bits=uuid4().int) for n in range(3)]
+    days: list[tuple[UUID, int | None]] = [(old, 4), (young, 2), (waiting, None)]
+    async with system.sql("qa-1") as connection:
+        await connection.executemany(ADD_EVENT, days)
+        await on_shard(EVENTS, gateway.runtime, region, region.owner(7))
+        left = await connection.fetch(
+            "SELECT id FROM meridian.outbox WHERE id = ANY($1) ORDER BY id", [id for id, _ in days]
+        )
+    assert [row["id"] for row in left] == [young, waiting]

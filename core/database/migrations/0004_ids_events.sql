@@ -22,3 +22,4 @@ $$;
 ALTER TABLE meridian.outbox ADD COLUMN relayed_at timestamptz;
 ALTER TABLE meridian.outbox ADD COLUMN due_at timestamptz NOT NULL DEFAULT now();
 CREATE INDEX outbox_due ON meridian.outbox (due_at) WHERE relayed_at IS NULL;
+CREATE INDEX outbox_relayed ON meridian.outbox (relayed_at) WHERE relayed_at IS NOT NULL;

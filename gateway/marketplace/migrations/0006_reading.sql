@@ -12,6 +12,9 @@ CREATE INDEX bid_pending ON marketplace.bid (garage) WHERE status = 'pending';
 CREATE INDEX order_status ON marketplace.orders (status, id);
 CREATE INDEX order_garage_status ON marketplace.orders (garage, status, id);
 
+-- Staff choose among the drivers.
+CREATE INDEX account_driver ON marketplace.account (id) WHERE role = 'driver';
+
 -- Reports: by time, over the whole region; of a garage, by time.
 CREATE INDEX order_created ON marketplace.orders (created_at, id);
 CREATE INDEX order_garage_created ON marketplace.orders (garage, created_at);

@@ -103,6 +103,7 @@ AUTHORITY: Final[Mapping[str, Rule]] = {
     # Deliveries
     "deliveries_assign": _own(*OVERSEERS, thing="order:confirmed", body=_driver),
     "deliveries_own": _own(DRIVER),
+    "deliveries_drivers": _own(*OVERSEERS),
     "deliveries_move": _own(DRIVER, thing="order:ready_for_pickup", body={"status": "collected"}),
     # Money
     "payments_create": _own(CUSTOMER, thing="order", body=PAYMENT),

@@ -47,6 +47,7 @@ PRIVATE: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "requests.Delivery.lat": (_PARTIES, "where an order goes; `Order.seen_by` hides it from garages"),
     "requests.Delivery.lng": (_PARTIES, "where an order goes; `Order.seen_by` hides it from garages"),
     "orders.Order.driver_name": (ROLES, "the customer and the garage must know to whom they give the part"),
+    "deliveries.Driver.full_name": ((STAFF, ADMIN), "whom they give an order to"),
     "deliveries.DriverDelivery.address": ((DRIVER,), "where the driver goes"),
     "deliveries.DriverDelivery.lat": ((DRIVER,), "where the driver goes"),
     "deliveries.DriverDelivery.lng": ((DRIVER,), "where the driver goes"),
