@@ -1,7 +1,7 @@
 """Every listing of the service, how to call it, and what it sends to the database: for the plans and for the tests."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -171,14 +171,15 @@ async def gateway(
 
     Only what its requests do counts as sent by calls.
     """
-    with patch.object(jobs, "run", _nothing):
-        async with running(settings, shard_map, variables=lambda: variables) as runtime:
-            _SERVING.set(True)  # what is started from here on belongs to connections
-            try:
-                async with listening(runtime), ClientSession(f"http://127.0.0.1:{settings.port}") as session:
-                    yield runtime, session
-            finally:
-                _SERVING.set(False)
+    async with AsyncExitStack() as stack:
+        with patch.object(jobs, "run", _nothing):
+            runtime = await stack.enter_async_context(running(settings, shard_map, variables=lambda: variables))
+        _SERVING.set(True)  # what is started from here on belongs to connections
+        try:
+            async with listening(runtime), ClientSession(f"http://127.0.0.1:{settings.port}") as session:
+                yield runtime, session
+        finally:
+            _SERVING.set(False)
 
 
 async def _nothing(*_: object) -> None:

@@ -50,7 +50,7 @@ def reserve(*, order: str, amount: str, reason: str, bucket: str = "$1") -> str:
         SELECT bucket, payment, order_id, customer, currency, minor_unit, least(free, asked - before) AS amount
         FROM (
             SELECT p.bucket, p.id AS payment, p.order_id, p.customer, p.currency, p.minor_unit,
-                   p.amount - p.refunded AS free, round(({amount})::numeric, p.minor_unit) AS asked,
+                   p.amount - p.refunded AS free, round(coalesce(({amount})::numeric, 0), p.minor_unit) AS asked,
                    coalesce(sum(p.amount - p.refunded) OVER (
                        ORDER BY p.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
             FROM marketplace.payment p

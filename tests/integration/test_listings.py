@@ -53,12 +53,7 @@ async def statements(year: Year, listing: Listing, rows: int) -> Counter[str]:
 async def test_every_statement_of_a_listing_has_its_index(years: Mapping[str, Year]) -> None:
     """Small tables are read whole because it is quicker; with that forbidden, only what has no index still does."""
     year = years["qa"]
-    (connection,) = year.primaries.values()
-    await connection.execute("SET enable_seqscan = off; SET jit = off")
-    faults = {
-        called: [*plan.faults]
-        for called, plans in (await explained(year.asker, connection, ports=year.shards)).items()
-        for plan in plans
-        if plan.faults
-    }
-    assert not faults
+    async with year.connections() as (connection,):
+        await connection.execute("SET enable_seqscan = off; SET jit = off")
+        found = await explained(year.asker, connection, ports=year.shards)
+    assert not {called: plan.faults for called, plans in found.items() for plan in plans if plan.faults}

@@ -1,9 +1,10 @@
 """A year of a region's data, on databases of its own beside the tests' other ones: what reads are tested on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
@@ -19,22 +20,36 @@ from tests.system import PASSWORD, SHARDS, USER, Answer, System
 
 DATABASE = "listings"
 ROWS = 20_000
-A_MONTH = Scale(requests=3000, open=200, days=30, customers=50, garages=40, drivers=5, known_every=2)
+A_MONTH = Scale(requests=3000, open=200, days=30, customers=50, garages=40, drivers=20, known_every=2)
 Row = Mapping[str, Any]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(frozen=True)
 class Year:
-    """A region of its own data: who asks, and a connection to each of its primaries, by port."""
+    """A region of its own data: who asks, the ports of its primaries, and of which shard each node's port is."""
 
     spec: RegionSpec
     asker: Asker
-    primaries: Mapping[int, "asyncpg.Connection[asyncpg.Record]"]
+    primaries: Sequence[int]
     shards: Mapping[int, str]
+
+    @asynccontextmanager
+    async def connections(self) -> AsyncIterator[list[Connection]]:
+        """One to each primary, for the length of the block: other tests stop the servers now and then."""
+        async with AsyncExitStack() as stack:
+            yield [await stack.enter_async_context(connected(port)) for port in self.primaries]
+
+    async def execute(self, sql: str, *args: object) -> None:
+        """A statement on the primary of every shard."""
+        async with self.connections() as connections:
+            for connection in connections:
+                await connection.execute(sql, *args)
 
     async def rows(self, sql: str, *args: object) -> list[Row]:
         """Rows of every shard, as the primaries have them."""
-        parts = [await connection.fetch(sql, *args) for connection in self.primaries.values()]
+        async with self.connections() as connections:
+            parts = [await connection.fetch(sql, *args) for connection in connections]
         return [dict(row) for part in parts for row in part]
 
     async def get(self, role: str, path: str, **query: str | int) -> Answer:
@@ -64,11 +79,20 @@ def elsewhere(system: System, **more: str) -> tuple[Settings, ShardMap, Mapping[
     return system.settings(**more, DB_NAME=DATABASE), load(system.map_file, environment=variables), variables
 
 
-async def filled(port: int, scale: Scale, known: Known, code: int, prefix: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection to a primary whose part of the region is filled."""
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Connection]:
+    """A connection to the database of a primary."""
     connection = await asyncpg.connect(host="127.0.0.1", port=port, user=USER, password=PASSWORD, database=DATABASE)
-    await seed(connection, scale, known, region_code=code, prefix=prefix)
-    return connection
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def fill(port: int, scale: Scale, known: Known, code: int, prefix: str) -> None:
+    """Fill a primary with its part of the region."""
+    async with connected(port) as connection:
+        await seed(connection, scale, known, region_code=code, prefix=prefix)
 
 
 @pytest.fixture(scope="session")
@@ -88,19 +112,17 @@ async def years(system: System) -> AsyncIterator[Mapping[str, Year]]:
             same = known_of(spec.code, buckets[0])
             knowns = [replace(same, customer=known_of(spec.code, bucket).customer) for bucket in buckets]
             ports = [system.ports(shard.name)["primary"] for shard in spec.shards]
-            primaries = await asyncio.gather(
+            await asyncio.gather(
                 *(
-                    filled(port, scale, known, spec.code, f"Z{n}")
+                    fill(port, scale, known, spec.code, f"Z{n}")
                     for n, (port, known) in enumerate(zip(ports, knowns, strict=True))
                 )
             )
             for shard in spec.shards:
                 await system.replicated(shard.name)
-            places = await places_of(primaries[-1], runtime, spec.name, knowns[-1], days=scale.days)
+            async with connected(ports[-1]) as connection:
+                places = await places_of(connection, runtime, spec.name, knowns[-1], days=scale.days)
             asker = Asker(runtime, session, spec.name, knowns[-1], places)
             shards = {port: s.name for s in spec.shards for port in system.ports(s.name).values()}
-            found[spec.name] = Year(spec, asker, dict(zip(ports, primaries, strict=True)), shards)
+            found[spec.name] = Year(spec, asker, ports, shards)
         yield found
-        for year in found.values():
-            for connection in year.primaries.values():
-                await connection.close()

@@ -43,8 +43,20 @@ SELECT meridian.shard_table('marketplace.payment');
 CREATE TRIGGER transition BEFORE UPDATE ON marketplace.payment
     FOR EACH ROW EXECUTE FUNCTION marketplace.check_transition();
 
+-- An order's `paid` and `refunded` are the sums over its payments: looked at when a statement that touched one is done with
+-- all of its rows, so that no statement, whatever it is, can lose money on the way.
 CREATE FUNCTION marketplace.payment_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF EXISTS (
+        SELECT FROM marketplace.orders o CROSS JOIN LATERAL (
+            SELECT coalesce(sum(p.amount) FILTER (WHERE p.status NOT IN ('pending', 'failed')), 0) AS paid,
+                coalesce(sum(p.refunded), 0) AS refunded
+            FROM marketplace.payment p WHERE p.bucket = o.bucket AND p.order_id = o.id) AS sums
+        WHERE o.bucket = NEW.bucket AND o.id = NEW.order_id
+            AND (o.paid <> sums.paid OR o.refunded <> sums.refunded)) THEN
+        RAISE EXCEPTION 'the books of order % do not balance', NEW.order_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'books_balance';
+    END IF;
     IF NEW.status <> OLD.status AND NEW.status IN ('paid', 'failed') THEN
         PERFORM meridian.tell(NEW.bucket,
             'payment.' || CASE NEW.status WHEN 'paid' THEN 'succeeded' ELSE 'failed' END, NEW.id,
@@ -53,7 +65,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER tell AFTER UPDATE OF status ON marketplace.payment
+CREATE TRIGGER tell AFTER UPDATE OF status, refunded ON marketplace.payment
     FOR EACH ROW EXECUTE FUNCTION marketplace.payment_changed();
 
 CREATE TABLE marketplace.refund (

@@ -36,15 +36,14 @@ async def year(years: Mapping[str, Year], request: pytest.FixtureRequest) -> Yea
     """Each region, with two orders of the known garage at the edge of its month: one before it, one in it."""
     found: Year = years[request.param]
     month = start_of(today(found.spec, datetime.now(UTC).timestamp()).replace(day=1), found.spec)
-    (connection, *_) = found.primaries.values()
-    ids = await connection.fetch(
-        "SELECT bucket, id FROM marketplace.orders WHERE garage = $1 AND status = 'completed' ORDER BY id LIMIT 2",
-        found.asker.known.garage,
-    )
-    for row, at in zip(ids, (month - timedelta(microseconds=1), month), strict=True):
-        await connection.execute(
-            "UPDATE marketplace.orders SET created_at = $3 WHERE bucket = $1 AND id = $2", row["bucket"], row["id"], at
+    async with found.connections() as (connection, *_):
+        ids = await connection.fetch(
+            "SELECT bucket, id FROM marketplace.orders WHERE garage = $1 AND status = 'completed' ORDER BY id LIMIT 2",
+            found.asker.known.garage,
         )
+        for row, at in zip(ids, (month - timedelta(microseconds=1), month), strict=True):
+            sql = "UPDATE marketplace.orders SET created_at = $3 WHERE bucket = $1 AND id = $2"
+            await connection.execute(sql, row["bucket"], row["id"], at)
     return found
 
 

@@ -25,7 +25,7 @@ from tests.integration.http.paying import (
     told_of,
     work,
 )
-from tests.integration.http.trade import Deal, accepted, changed, done, post, strong
+from tests.integration.http.trade import Deal, accepted, at_status, changed, done, post, rows_of, strong
 from tests.servers import stripe
 from tests.servers.stripe import StripeServer
 from tests.system import Client, Phones, System, until
@@ -90,6 +90,17 @@ async def test_a_cancelled_order_is_given_back_from_its_newest_payment_on(
     assert Decimal(found["refunded"]) == Decimal(deposit["amount"]) - fee
     for payment in (deposit, rest):
         assert await told_of(system, parties.shard, payment, "payment.refunded") == 1
+
+
+async def test_a_cancel_that_is_refused_gives_nothing_back(
+    gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    paid = await pay(gateway, deal, "full")
+    await at_status(system, gateway, deal, "delivered", paid=False)
+    is_problem(await post(gateway, deal.customer, f"/orders/{deal.order['id']}/cancel", {}), 409, "conflict")
+    assert (await books_balance(system, parties.shard, deal))["refunded"] == 0
+    sql = "SELECT id FROM marketplace.refund WHERE payment = $1::text::uuid"
+    assert await rows_of(system, parties.shard, sql, paid["id"]) == []
 
 
 async def test_refunds_never_exceed_what_was_paid(

@@ -144,12 +144,11 @@ async def test_a_period_that_cannot_be_meant_is_refused(years: Mapping[str, Year
 
 async def test_a_garages_name_is_not_run_by_the_staffs_spreadsheet(system: System, years: Mapping[str, Year]) -> None:
     year = years["sa"]
-    for connection in year.primaries.values():
-        await connection.execute(
-            "UPDATE marketplace.orders SET garage_name = $2 WHERE garage = $1",
-            year.asker.known.garage,
-            '=HYPERLINK("http://evil.example","Go")',
-        )
+    await year.execute(
+        "UPDATE marketplace.orders SET garage_name = $2 WHERE garage = $1",
+        year.asker.known.garage,
+        '=HYPERLINK("http://evil.example","Go")',
+    )
     for shard in year.spec.shards:
         await system.replicated(shard.name)
     answer = await year.get("staff", "/reports/garages", format="csv", **days_of(year))

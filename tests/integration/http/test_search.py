@@ -66,12 +66,11 @@ async def test_everybody_finds_what_they_may_see_and_nothing_else(year: Year) ->
 
 
 async def test_words_are_found_by_their_beginnings_misspelt_and_in_arabic(system: System, year: Year) -> None:
-    for connection in year.primaries.values():
-        await connection.execute(
-            """UPDATE marketplace.account SET garage_name = $1 WHERE (bucket, id) = (
-               SELECT bucket, id FROM marketplace.account WHERE role = 'garage' ORDER BY id DESC LIMIT 1)""",
-            NAME,
-        )
+    await year.execute(
+        """UPDATE marketplace.account SET garage_name = $1 WHERE (bucket, id) = (
+           SELECT bucket, id FROM marketplace.account WHERE role = 'garage' ORDER BY id DESC LIMIT 1)""",
+        NAME,
+    )
     for shard in year.spec.shards:
         await system.replicated(shard.name)
     for said in ("rayy", "al rayyan", "RAYYAN, star", "rayan", "son's star", "raiyan star"):
@@ -114,6 +113,6 @@ async def test_nothing_found_tells_who_somebody_is(year: Year) -> None:
     for role in EVERYBODY:
         for said in ("mirror", "garage", "somebody", "+9740", "street"):
             answer = await year.get(role, "/search", q=said, limit=100)
-            assert not [
-                secret for secret in ("Somebody", "+9740", "Street 1", "Driver", "25.3") if secret in str(answer.json)
-            ]
+            shown = {name for item in answer.json["items"] for name in item}
+            assert shown <= {"kind", "id", "title", "subtitle", "status", "created_at", "rank"}
+            assert not [secret for secret in ("Somebody", "+9740", "Street 1", "Driver") if secret in str(answer.json)]

@@ -34,15 +34,15 @@ from tests.system import Answer, Client, Person, Phones, System
 T = TypeVar("T")
 
 BROKEN = """
-WITH o AS (SELECT * FROM marketplace.orders WHERE bucket = $1),
+WITH o AS (SELECT * FROM marketplace.orders WHERE bucket = $1 AND customer = $2),
 p AS (SELECT *, status IN ('paid', 'refunded', 'partially_refunded') AS taken
-      FROM marketplace.payment WHERE bucket = $1),
-f AS (SELECT * FROM marketplace.refund WHERE bucket = $1 AND status <> 'failed'),
-b AS (SELECT * FROM marketplace.bid WHERE bucket = $1),
-r AS (SELECT * FROM marketplace.request WHERE bucket = $1),
+      FROM marketplace.payment WHERE bucket = $1 AND customer = $2),
+f AS (SELECT * FROM marketplace.refund WHERE bucket = $1 AND customer = $2 AND status <> 'failed'),
+b AS (SELECT * FROM marketplace.bid WHERE bucket = $1 AND customer = $2),
+r AS (SELECT * FROM marketplace.request WHERE bucket = $1 AND customer = $2),
 h AS (SELECT *, lag(to_status) OVER (PARTITION BY order_id ORDER BY at) AS before,
              row_number() OVER (PARTITION BY order_id ORDER BY at DESC) = 1 AS is_last
-      FROM marketplace.order_history WHERE bucket = $1)
+      FROM marketplace.order_history WHERE bucket = $1 AND order_id IN (SELECT id FROM o))
 SELECT 'total is not part and delivery' AS what, id FROM o WHERE total <> part_price + delivery_fee
 UNION ALL SELECT 'part is not fee and payout', id FROM o WHERE part_price <> platform_fee + garage_payout
 UNION ALL SELECT 'more refunded than paid', id FROM o WHERE refunded > paid
@@ -135,7 +135,7 @@ class Trade(RuleBasedStateMachine):
         person = self.play.run(new_person(self.play.client, self.play.phones, self.play.shard))
         self.people = {**self.play.people, "customer": person}
         self.things = Things()
-        self.bucket = bucket_of(person)
+        self.bucket, self.customer = bucket_of(person), UUID(person.id)
 
     def call(self, who: str, method: str, path: str, body: Json | None = None, **more: Any) -> Answer:
         headers = {"Consistency": "strong"} if method == "GET" else None
@@ -271,8 +271,9 @@ class Trade(RuleBasedStateMachine):
         """Everything of the customer's is so much older, and every job is done."""
         assert self.play.client.runtime is not None
         for table, column in (("request", "expires_at"), ("counter_offer", "expires_at"), ("orders", "delivered_at")):
-            sql = f"UPDATE marketplace.{table} SET {column} = {column} - make_interval(hours => $2) WHERE bucket = $1"
-            self.play.run(self.play.sql.execute(sql, self.bucket, hours))
+            older = f"{column} = {column} - make_interval(hours => $3)"
+            sql = f"UPDATE marketplace.{table} SET {older} WHERE bucket = $1 AND customer = $2"
+            self.play.run(self.play.sql.execute(sql, self.bucket, self.customer, hours))
         for job in SERVICE.jobs:
             if job.name != "order numbers":
                 self.play.run(everywhere(job, self.play.client.runtime))
@@ -308,7 +309,7 @@ class Trade(RuleBasedStateMachine):
     @invariant()
     def nothing_is_broken(self) -> None:
         if hasattr(self, "bucket"):
-            broken = self.play.run(self.play.sql.fetch(BROKEN, self.bucket))
+            broken = self.play.run(self.play.sql.fetch(BROKEN, self.bucket, self.customer))
             assert [dict(row) for row in broken] == []
 
 

@@ -85,10 +85,12 @@ async def accepted(
     return Deal(customer, garage, asked, offered, order)
 
 
-async def at_status(system: System, client: Client, deal: Deal, status: str, *, driver: Person | None = None) -> None:
-    """Put a deal's order at a status by the steps that lead there, past the API, paid in full."""
+async def at_status(
+    system: System, client: Client, deal: Deal, status: str, *, driver: Person | None = None, paid: bool = True
+) -> None:
+    """Put a deal's order at a status by the steps that lead there, past the API; `paid` in full without a payment."""
     shard, id = shard_of(client, deal.customer), deal.order["id"]
-    if status != "pending_payment":
+    if paid and status != "pending_payment":
         await changed(system, shard, "UPDATE marketplace.orders SET paid = total WHERE id = $1", id)
     if driver is not None:
         sql = "UPDATE marketplace.orders SET driver = $2, driver_name = 'Driver' WHERE id = $1"
