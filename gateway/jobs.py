@@ -65,9 +65,18 @@ async def _keep(job: Job, runtime: Runtime) -> None:
 
 
 async def everywhere(job: Job, runtime: Runtime) -> int:
-    """Do a job once on every shard, side by side; how many things it did. A shard that fails waits for next time."""
+    """Do a job once on every shard, side by side; how many things it did. A shard that fails waits for next time.
+
+    Raises a fault of the job's own when all shards are done.
+    """
     places = [(region, shard) for region in runtime.fleet.regions.values() for shard in region.shards.values()]
-    return sum(await asyncio.gather(*(on_shard(job, runtime, region, shard) for region, shard in places)))
+    rounds = (on_shard(job, runtime, region, shard) for region, shard in places)
+    done = 0
+    for outcome in await asyncio.gather(*rounds, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        done += outcome
+    return done
 
 
 async def on_shard(job: Job, runtime: Runtime, region: Region, shard: Shard) -> int:
@@ -80,6 +89,9 @@ async def on_shard(job: Job, runtime: Runtime, region: Region, shard: Shard) -> 
             runtime.metrics.jobs_failed.labels(job.name, shard.name).inc()
             _log.debug("job_failed", job=job.name, shard=shard.name, reason=str(exc))
             break
+        except Exception:
+            runtime.metrics.jobs_failed.labels(job.name, shard.name).inc()
+            raise
         done += just_done
         if just_done < job.batch:
             break

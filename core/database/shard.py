@@ -21,6 +21,7 @@ from core.errors import (
     MeridianError,
     OutcomeUnknown,
     ShardUnavailable,
+    Unavailable,
     WriteLost,
 )
 from core.limits import DRAIN_S, PROBE_TIMEOUT_S, READ_ATTEMPTS_MAX, REPLICA_WAIT_S, WRITE_ATTEMPTS_MAX
@@ -159,7 +160,7 @@ class Shard:
         """The stored outcome, if any. That it cannot be asked for does not make an unknown outcome a known one."""
         try:
             return await self._outcome(receipt, write, terms)
-        except (ShardUnavailable, DeadlineExceeded):
+        except (Unavailable, DeadlineExceeded):
             if isinstance(failure, OutcomeUnknown):
                 raise failure from None
             raise

@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Sequence
 from getpass import getpass
-from typing import Final
+from typing import Annotated, Final
+
+from cyclopts import Parameter
 
 from core.errors import FieldError, Invalid, MeridianError, NotFound
 from core.region import Region
@@ -13,7 +15,8 @@ from gateway.app import running
 from gateway.cli.running import complain, run, settings_and_map
 from gateway.geography.phone import origin_of_phone, parse_phone, phone_for_region
 from gateway.marketplace import staffing
-from gateway.marketplace.staffing import Plan, Role, StaffedAccount, Wanted
+from gateway.marketplace.roles import Role
+from gateway.marketplace.staffing import Plan, StaffedAccount, Wanted
 from gateway.runtime import Runtime
 from gateway.settings import Settings, environment
 
@@ -29,7 +32,7 @@ def account(
     name: str | None = None,
     garage_name: str | None = None,
     region: str | None = None,
-    create: bool = False,
+    create: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Show the account of a phone number; with a role, plan or name, change it.
 
@@ -110,7 +113,7 @@ async def _do(
             return
         region, before = await _find(runtime, places)
         after, ended = await staffing.change(region, before, wanted)
-        said = "unchanged" if after == before else f"changed; {ended} logins ended"
+        said = "unchanged" if after == before else f"changed; logins ended: {ended}"
         _show(region, after, said)
 
 

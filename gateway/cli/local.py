@@ -174,7 +174,7 @@ Try:
   curl -s '{base}/api/v1/route?phone=%2B{demo.riyadh.removeprefix("+")}'
   curl -si {base}/api/v1/auth/login -H 'Content-Type: application/json' -d '{login}'
 
-Or play two journeys: meridian demo
+Or play two journeys: meridian demo --url {base}
 
 Ctrl-C stops everything.
 """,

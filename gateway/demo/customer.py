@@ -55,7 +55,7 @@ async def _asks(market: Market, customer: Person) -> Json:
     request = await stage.post(customer, "/requests", wanted)
     stage.expect(request["images"] == photos and request["status"] == "active", "an active request with two photos")
     stage.tell(f"request {request['id']}, open for 24 hours")
-    stage.tell(f"delivery to {place.delivery['address']} would cost {request['delivery_fee']}")
+    stage.tell(f"delivery to {place.delivery['address']} would cost {money(request, 'delivery_fee')}")
     return request
 
 

@@ -45,11 +45,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered."""
+    """What was answered. `seen` is the answer's consistency token, empty where there is none."""
 
     status: int
     json: Json
     body: bytes
+    seen: str
 
 
 class Stage:
@@ -147,7 +148,7 @@ class Stage:
         except (ClientError, TimeoutError) as exc:
             raise self.failed(f"no answer: {exc or 'it took too long'}") from exc
         if who is not None:
-            who.seen = response.headers.get("Consistency-Token", who.seen)
+            who.seen = answer.seen or who.seen
         return answer, response.headers.get("Meridian-Route", "")
 
     async def wait(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -178,7 +179,8 @@ async def _read(response: ClientResponse) -> Answer:
         found = await response.json(content_type=None) if "json" in response.headers.get("Content-Type", "") else None
     except ValueError:
         found = None
-    return Answer(response.status, found if isinstance(found, dict) else {}, body)
+    seen = response.headers.get("Consistency-Token", "")
+    return Answer(response.status, found if isinstance(found, dict) else {}, body, seen)
 
 
 def problem(answer: Answer) -> list[str]:

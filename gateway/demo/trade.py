@@ -130,4 +130,4 @@ def _how_to_make(hired: Hired, login: Answer) -> str:
 
 
 def _person(name: str, answer: Answer) -> Person:
-    return Person(name, answer.json["user"]["id"], answer.json["access_token"], "")
+    return Person(name, answer.json["user"]["id"], answer.json["access_token"], answer.seen)

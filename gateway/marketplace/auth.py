@@ -88,7 +88,11 @@ class SessionView(Output):
     errors=["conflict", "region_unavailable"],
 )
 async def register(call: Call, registration: Registration) -> Created[LoggedIn | CookieLogin]:
-    """Make an account in the region that geography decides on, and log in to it (409 if the phone number is taken)."""
+    """Register a customer or a garage, and log in (409 if the phone number is taken).
+
+    A garage must have a `garage_name`, a customer must not. The account lives in the region of its phone number's
+    country, unless `X-Region` says another. With `cookie: true` the answer sets a session cookie and has no tokens.
+    """
     phone = phone_for_region(registration.phone_number, call.decision.region)
     identity = call.region.login_hash(phone.e164)
     place = call.place(call.region, identity.bucket)

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from core.database.statement import Query, Row, Write
-from core.errors import Conflict, FieldError, Invalid, NotFound
+from core.errors import Conflict, FieldError, Invalid, MeridianError, NotFound, OutcomeUnknown
 from core.ids import placement_of
 from core.storage import rows
 from gateway.marketplace.access import oversees, require_home
@@ -39,7 +39,10 @@ Status = Literal["pending", "accepted", "rejected", "withdrawn", "expired"]
 Warranty = Annotated[int, Field(ge=0, le=365, examples=[90])]
 NOT_OPEN = "this request does not take bids any more"
 NOT_PENDING = "this bid is not pending any more"
+ATTACHING = "these images are on their way to another bid; if there is none in a few minutes, send this again"
 ONE_BID = "you have a bid on this request already; change that one, or withdraw it first"
+
+_ATTACHING_S = 330  # longer than any request may take (REQUEST_TIMEOUT)
 
 
 class NewBid(Input):
@@ -61,7 +64,11 @@ class BidChange(Input):
 
 
 class Bid(Output):
-    """A garage's bid. `price` is what accepting it costs: the agreed counter-offer, or else the amount."""
+    """A garage's bid. `price` is what the part costs if it is accepted: the agreed counter-offer, or else the amount.
+
+    `status`: `pending` can still be accepted; `accepted`: there is an order; `rejected`: another bid was accepted, or
+    the request was cancelled; `withdrawn` by the garage; `expired` with its request.
+    """
 
     id: UUID
     request_id: UUID
@@ -174,7 +181,7 @@ def _change(id: UUID, garage: UUID, fields: dict[str, Any]) -> Write[Bid]:
         row=bid_of,
         if_none=Conflict(NOT_PENDING),
         refusals={
-            "bid_amount": "an amount can only be lowered, and not once a price was agreed; for a higher one withdraw",
+            "bid_amount": "the amount can only be lowered, and not once a price is agreed; for a higher one withdraw",
             "bid_warranty_days": "a warranty can only be made longer",
         },
     )
@@ -219,6 +226,28 @@ def _attach(garage: UUID, images: list[UUID], bid: UUID) -> Write[bool]:
     )
 
 
+def _holders(garage: UUID, images: list[UUID]) -> Query[Row]:
+    """What holds a garage's uploads: columns id, and settled (for so long that the call that attached them is over)."""
+    return Query(
+        f"""SELECT used_by AS id, bool_and(changed_at < now() - interval '{_ATTACHING_S} seconds') AS settled
+            FROM meridian.file WHERE bucket = $1 AND id = ANY($2::uuid[]) AND owner = $3 AND used_by IS NOT NULL
+            GROUP BY used_by""",
+        (placement_of(garage).bucket, images, garage),
+        lambda row: row,
+    )
+
+
+def _is_made(id: UUID) -> Query[bool]:
+    """One row, if there is anything of this id that can have files."""
+    return Query(
+        """SELECT true AS made WHERE EXISTS (SELECT FROM marketplace.bid WHERE bucket = $1 AND id = $2)
+               OR EXISTS (SELECT FROM marketplace.request WHERE bucket = $1 AND id = $2)
+               OR EXISTS (SELECT FROM marketplace.dispute WHERE bucket = $1 AND id = $2)""",
+        (placement_of(id).bucket, id),
+        lambda row: bool(row["made"]),
+    )
+
+
 def _detach(garage: UUID, bid: UUID, images: list[UUID]) -> Write[int]:
     bucket = placement_of(garage).bucket
     return Write(
@@ -230,6 +259,27 @@ def _detach(garage: UUID, bid: UUID, images: list[UUID]) -> Write[int]:
         args=(bucket, images, bid),
         row=lambda row: int(row["files"]),
     )
+
+
+async def _take(call: Call, images: list[UUID], bid: UUID) -> None:
+    """Attach the garage's images to a bid, also those that were kept for a bid that a crash left unmade.
+
+    Raises Invalid for what cannot be attached, and Conflict while another call may yet make the bid that has them.
+    """
+    home, garage = call.home, call.user.id
+    try:
+        await home.prepare(_attach(garage, images, bid))
+    except Invalid:
+        holders = await home.read(_holders(garage, images), consistency=Consistency.STRONG)
+        for holder in holders:
+            if await call.at(holder["id"]).read(_is_made(holder["id"]), consistency=Consistency.STRONG):
+                raise
+            if not holder["settled"]:
+                raise Conflict(ATTACHING) from None
+            await home.prepare(_detach(garage, holder["id"], images))
+        if not holders:
+            raise
+        await home.prepare(_attach(garage, images, bid))
 
 
 def _no_request() -> NotFound:
@@ -260,15 +310,18 @@ async def submit(call: Call, request_id: UUID, bid: NewBid) -> Created[Bid]:
     id = place.new_id()
     if bid.images:
         try:
-            await home.prepare(_attach(garage, bid.images, id))
-        except Invalid as exc:
+            await _take(call, bid.images, id)
+        except (Conflict, Invalid) as exc:
             return Created(await place.replay(bid_of, exc))  # the key's first time may have attached them
     try:
         made = await place.write(_submit(id, request_id, garage, columns))
-    except (Conflict, Invalid):
+    except OutcomeUnknown:
+        raise  # the bid may be there, and its images with it
+    except MeridianError as exc:
         if bid.images:
             await home.prepare(_detach(garage, id, bid.images))
-        await place.read_one(_is_there(request_id), _no_request(), consistency=Consistency.STRONG)
+        if isinstance(exc, Conflict | Invalid):
+            await place.read_one(_is_there(request_id), _no_request(), consistency=Consistency.STRONG)
         raise
     return Created(made)
 

@@ -29,7 +29,11 @@ class NewCounterOffer(Input):
 
 
 class CounterOffer(Output):
-    """An offer in answer to a bid or to the other side's offer."""
+    """An offer in answer to a bid or to the other side's offer.
+
+    `status`: `pending` waits for the other side; `accepted`: it is the bid's price; `rejected` by the other side, or
+    with its bid; `countered`: answered by another offer; `expired` after 24 hours, or because its bid was decided.
+    """
 
     id: UUID
     bid_id: UUID
@@ -205,7 +209,10 @@ async def make(call: Call, bid_id: UUID, offer: NewCounterOffer) -> Created[Coun
 
 @api.post("/counter-offers/{offer_id}/accept", intent=WRITE, role=[CUSTOMER, GARAGE], errors=["conflict"])
 async def accept(call: Call, offer_id: UUID) -> CounterOffer:
-    """Agree to the other side's pending offer: its amount becomes the bid's price. The bid itself is then accepted."""
+    """Agree to the other side's pending offer: its amount becomes the bid's price.
+
+    There is no order yet: the customer still has to accept the bid.
+    """
     return await _answer(call, call.at(offer_id), offer_id, _accept(offer_id, party=call.user.id, role=call.user.role))
 
 

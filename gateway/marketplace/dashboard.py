@@ -36,7 +36,7 @@ class RegionalDashboard(Output):
 
 
 class GarageDashboard(RegionalDashboard):
-    """A garage's own. `revenue_this_month`: its payout of the month's orders that were paid and not cancelled."""
+    """A garage's own. `revenue_this_month`: its payout of the month's orders that stand (`GET /reports/revenue`)."""
 
     role: Literal["garage"] = "garage"
     pending_bids: int
@@ -46,7 +46,10 @@ class GarageDashboard(RegionalDashboard):
 
 
 class StaffDashboard(RegionalDashboard):
-    """The region's. `orders`: those under way, by status. Revenue: what paid orders that stand come to, in all."""
+    """The region's. `orders`: those under way, by status. Revenue: the totals of the orders that stand.
+
+    An order stands when it was paid for, and neither cancelled nor refunded.
+    """
 
     role: Literal["staff"] = "staff"
     active_requests: int
@@ -130,8 +133,8 @@ async def _added(call: Call, query: Query[Row]) -> dict[str, Any]:
 async def dashboard(call: Call) -> Dashboard:
     """What waits for you now, and what this month has brought.
 
-    `role` says which figures these are. "Today" and "this month" are the region's own: they begin at midnight in Doha
-    or Riyadh, not in UTC.
+    `role` says which figures these are; admins see the staff's. "Today" and "this month" are the region's own: they
+    begin at midnight in Doha or Riyadh, not in UTC.
     """
     user, region, now = call.user, call.region.spec, call.runtime.now()
     if user.role == CUSTOMER:

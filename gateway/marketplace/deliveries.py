@@ -4,12 +4,15 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from core.database.statement import Lock, Query, Row, Write
 from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import placement_of
 from gateway.marketplace.access import require_home
+from gateway.marketplace.fields import OrderNumber
 from gateway.marketplace.orders import COLUMNS as ORDER
-from gateway.marketplace.orders import Order
+from gateway.marketplace.orders import Order, Status
 from gateway.marketplace.roles import ADMIN, DRIVER, STAFF
 from gateway.operations import READ, WRITE, Api, Call, Consistency, Input, Note, Output, Page, PartialItems
 
@@ -27,7 +30,7 @@ class Assignment(Input):
     driver_id: UUID
 
 
-class Step(Input):
+class DeliveryStep(Input):
     """Where a delivery is now."""
 
     status: Literal["collected", "in_transit", "delivered"]
@@ -35,9 +38,11 @@ class Step(Input):
 
 
 class Which(Input):
-    """`active`: still to be done; `done`: over, however it ended. Without it: all."""
+    """Which deliveries to list."""
 
-    status: Literal["active", "done"] | None = None
+    status: Literal["active", "done"] | None = Field(
+        None, description="`active`: still to be done; `done`: over, however it ended. All, if it is left out."
+    )
 
 
 class Driver(Output):
@@ -52,7 +57,7 @@ class DriverDelivery(Output):
     """An order as its driver sees it. `id` is the order's. The customer's phone number is shown until it is over."""
 
     id: UUID
-    number: str
+    number: OrderNumber
     part: str
     garage_name: str
     address: str
@@ -60,7 +65,7 @@ class DriverDelivery(Output):
     lng: float
     customer_name: str
     customer_phone: str | None
-    status: str
+    status: Status
     created_at: datetime
     updated_at: datetime
     delivered_at: datetime | None
@@ -137,7 +142,7 @@ def _assign(order: UUID, driver: UUID, name: str) -> Write[Order]:
     )
 
 
-def _move(order: UUID, driver: UUID, step: Step) -> Write[DriverDelivery]:
+def _move(order: UUID, driver: UUID, step: DeliveryStep) -> Write[DriverDelivery]:
     bucket = placement_of(order).bucket
     return Write(
         bucket=bucket,
@@ -168,9 +173,9 @@ async def _driver(call: Call, id: UUID) -> str:
 async def assign(call: Call, order_id: UUID, assignment: Assignment) -> Order:
     """Give an order to a driver of the region.
 
-    The order must be one that is delivered, and be confirmed, preparing or ready for pickup (409 else). Until it is
+    The order must be one with a delivery, and be confirmed, preparing or ready for pickup (otherwise 409). Until it is
     collected it can be given to another driver. Who gets it is told by `delivery.assigned`, who had it before by
-    `delivery.unassigned`.
+    `delivery.unassigned`. `GET /drivers` lists whom it can be given to.
     """
     nothing = NotFound("there is no such order in your region")
     require_home(call, order_id, nothing)
@@ -193,8 +198,8 @@ async def own(call: Call, which: Which, page: Page) -> PartialItems[DriverDelive
 
 
 @api.post("/deliveries/{order_id}/status", intent=WRITE, role=DRIVER, errors=["conflict"])
-async def move(call: Call, order_id: UUID, step: Step) -> DriverDelivery:
-    """Say that a delivery of one's own was collected, is in transit, or was delivered: in this order (409 else).
+async def move(call: Call, order_id: UUID, step: DeliveryStep) -> DriverDelivery:
+    """Say that a delivery of your own was collected, is in transit, or was delivered: in this order (otherwise 409).
 
     With `delivered` the customer's 48 hours begin in which they may dispute it; afterwards the order is completed.
     """

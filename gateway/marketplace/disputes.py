@@ -12,7 +12,7 @@ from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import placement_of
 from core.storage import rows
 from gateway.marketplace.access import oversees, require_home
-from gateway.marketplace.fields import distinct
+from gateway.marketplace.fields import OrderNumber, distinct
 from gateway.marketplace.money import Money, shown
 from gateway.marketplace.orders import no_order
 from gateway.marketplace.orders import one as order_of
@@ -56,7 +56,7 @@ class NewDispute(Input):
     `not_as_described`, 85 % for `does_not_fit`, 70 % for `changed_mind`.
     """
 
-    reason: Reason
+    reason: Reason = Field(examples=["damaged"])
     description: Prose = Field(examples=["The glass is cracked"])
     images: Annotated[list[UUID], Field(max_length=7), AfterValidator(distinct)] = []
 
@@ -69,11 +69,14 @@ class Resolution(Input):
 
 
 class Dispute(Output):
-    """A dispute. `refund_amount` is what was given back: the percentage of the total, at most what had been paid."""
+    """A dispute. `refund_amount` is what was given back: the percentage of the total, at most what had been paid.
+
+    `status`: `open` until the staff decide; `resolved`: money was given back; `rejected`: not.
+    """
 
     id: UUID
     order_id: UUID
-    number: str
+    number: OrderNumber
     garage_name: str
     reason: Reason
     description: str
@@ -224,7 +227,7 @@ def _no_dispute() -> NotFound:
 
 @api.post("/orders/{order_id}/dispute", intent=WRITE, role=CUSTOMER, errors=["conflict"])
 async def open_dispute(call: Call, order_id: UUID, dispute: NewDispute) -> Created[Dispute]:
-    """Contest one of one's own orders, once, within 48 hours of its delivery (409 else).
+    """Dispute one of your own orders: once, and within 48 hours of its delivery (otherwise 409).
 
     The order becomes `disputed` and is not completed until the staff have decided.
     """
@@ -259,10 +262,10 @@ async def one(call: Call, dispute_id: UUID) -> Dispute:
 
 @api.post("/disputes/{dispute_id}/resolve", intent=WRITE, role=[STAFF, ADMIN], errors=["conflict"])
 async def resolve(call: Call, dispute_id: UUID, resolution: Resolution) -> Dispute:
-    """Decide an open dispute of the region, once (409 else).
+    """Decide an open dispute of the region, once (otherwise 409).
 
-    `refund`: the order is `refunded`, and the provider is told at once to give the money back. `reject`: the order is
-    `completed`.
+    `refund`: the order is `refunded`, and the payment provider is told within a minute to give the money back.
+    `reject`: the order is `completed`.
     """
     require_home(call, dispute_id, _no_dispute())
     decide = _refund if resolution.decision == "refund" else _reject

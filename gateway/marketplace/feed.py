@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from core.database.statement import Query, Row
 from core.errors import FieldError, Invalid
 from gateway.marketplace.money import Money
@@ -15,12 +17,14 @@ api = Api("/requests", tag="feed")
 
 
 class FeedFilter(Input):
-    """What to show: a make (in any case), a category, a condition that would do; and in which order."""
+    """Which open requests to show, and in which order."""
 
-    make: Label | None = None
-    category: Label | None = None
-    condition: Literal["new", "used"] | None = None
-    sort: Literal["newest", "fewest_bids"] = "newest"
+    make: Label | None = Field(None, description="Only this make; capitals do not matter.")
+    category: Label | None = Field(None, description="Only this `part_category`, spelt as it is there.")
+    condition: Literal["new", "used"] | None = Field(
+        None, description="Only requests that take parts in this condition: those for `any` too."
+    )
+    sort: Literal["newest", "fewest_bids"] = Field("newest", description="What comes first.")
 
 
 class OpenRequest(Output):
@@ -36,6 +40,7 @@ class OpenRequest(Output):
     condition_required: Condition
     images: list[UUID]
     delivery_fee: Money | None
+    currency: str
     bids: int
     created_at: datetime
     expires_at: datetime
@@ -46,13 +51,12 @@ _COLUMNS = """id, car_make, car_model, car_year, part_description, part_number, 
     CASE WHEN delivery_address IS NOT NULL THEN delivery_fee::text END AS delivery_fee"""
 
 
-def _open(row: Row) -> OpenRequest:
-    return OpenRequest.model_validate(dict(row))
-
-
-def _feed(filter: FeedFilter, after: Any, limit: int) -> Query[OpenRequest]:
+def _feed(filter: FeedFilter, currency: str, after: Any, limit: int) -> Query[OpenRequest]:
     """The open requests of one shard. What is not asked for is not in the statement, so that each has its index."""
     args: list[object] = []
+
+    def opened(row: Row) -> OpenRequest:
+        return OpenRequest.model_validate({**row, "currency": currency})
 
     def arg(value: object, type: str) -> str:
         args.append(value)
@@ -75,7 +79,7 @@ def _feed(filter: FeedFilter, after: Any, limit: int) -> Query[OpenRequest]:
             where.append(f"(bids, id) > ({arg(after[0], 'int')}, {arg(after[1], 'uuid')})")
     sql = f"""SELECT {_COLUMNS} FROM marketplace.request WHERE {" AND ".join(where)}
               ORDER BY {order} LIMIT {arg(limit, "int")}"""
-    return Query(sql, tuple(args), _open)
+    return Query(sql, tuple(args), opened)
 
 
 @api.get("/open", intent=READ, role=GARAGE)
@@ -86,7 +90,7 @@ async def open_requests(call: Call, filter: FeedFilter, page: Page) -> PartialIt
     """
     if page.after is not None and isinstance(page.after, list) is (filter.sort == "newest"):
         raise Invalid([FieldError("cursor", "is of a page in another order; keep `sort` as it was")])
-    query = _feed(filter, page.after, page.fetch)
+    query = _feed(filter, call.region.spec.currency, page.after, page.fetch)
     if filter.sort == "newest":
         return await call.across(query, page=page, key=lambda request: request.id, descending=True)
     return await call.across(query, page=page, key=lambda request: (request.bids, request.id))

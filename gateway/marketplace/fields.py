@@ -30,5 +30,6 @@ Vin = Annotated[
     Field(examples=["JTMHY7AJ4K4012345"], json_schema_extra={"pattern": r"^\s*[A-HJ-NPR-Za-hj-npr-z0-9]{17}\s*$"}),
 ]
 Year = Annotated[int, Field(ge=1900, le=2100, examples=[2020])]
+OrderNumber = Annotated[str, Field(description="The order's, as people read it.", examples=["QA-2611-000123"])]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]

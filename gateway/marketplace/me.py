@@ -14,7 +14,7 @@ from gateway.operations import READ, UNSET, WRITE, Api, Call, Consistency, Email
 api = Api("/me", tag="me")
 
 
-class Change(Input):
+class AccountChange(Input):
     """The fields to change; those left out stay."""
 
     full_name: Name = UNSET
@@ -44,7 +44,7 @@ async def me(call: Call) -> UserView:
 
 
 @api.patch("", intent=WRITE, errors=["not_found"])
-async def change(call: Call, change: Change) -> UserView:
+async def change(call: Call, change: AccountChange) -> UserView:
     """Change name, email or garage name."""
     fields = change.given()
     if not fields:

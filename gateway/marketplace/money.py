@@ -24,7 +24,13 @@ def _within_bounds(text: str) -> str:
 
 
 Amount = Annotated[
-    str, Field(json_schema_extra={"pattern": _PATTERN}, examples=["120.50"]), AfterValidator(_within_bounds)
+    str,
+    Field(
+        description=f"More than 0 and at most {AMOUNT_MAX}, with no more decimals than the currency has.",
+        json_schema_extra={"pattern": _PATTERN},
+        examples=["120.50"],
+    ),
+    AfterValidator(_within_bounds),
 ]
 """An amount in a body: a decimal string. `exact` makes of it what is stored."""
 

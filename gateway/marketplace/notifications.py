@@ -27,12 +27,12 @@ class Notification(Output):
 
 
 class Which(Input):
-    """`unread=true`: only those not read yet."""
+    """Which notifications to list."""
 
-    unread: bool = False
+    unread: bool = Field(False, description="Only those that have not been read.")
 
 
-class Read(Input):
+class MarkedRead(Input):
     """The notifications that were read: some by their ids, or all there are."""
 
     ids: list[UUID] | None = Field(None, max_length=100)
@@ -45,7 +45,7 @@ class Read(Input):
         return self
 
 
-class Unread(Output):
+class UnreadCount(Output):
     """How many notifications are not read yet; 1000 stands for that many or more."""
 
     unread: int
@@ -55,8 +55,8 @@ def _notification(row: Row) -> Notification:
     return Notification.model_validate(dict(row))
 
 
-def _unread(row: Row) -> Unread:
-    return Unread(unread=row["unread"])
+def _unread(row: Row) -> UnreadCount:
+    return UnreadCount(unread=row["unread"])
 
 
 def _of(account: UUID, *, unread: bool, after: str | None, limit: int) -> Query[Notification]:
@@ -69,7 +69,7 @@ def _of(account: UUID, *, unread: bool, after: str | None, limit: int) -> Query[
     )
 
 
-def _count(account: UUID) -> Query[Unread]:
+def _count(account: UUID) -> Query[UnreadCount]:
     return Query(
         f"""SELECT count(*)::int AS unread FROM (
                 SELECT FROM marketplace.notification WHERE bucket = $1 AND account = $2 AND read_at IS NULL
@@ -79,7 +79,7 @@ def _count(account: UUID) -> Query[Unread]:
     )
 
 
-def _read(account: UUID, ids: list[UUID] | None) -> Write[Unread]:
+def _read(account: UUID, ids: list[UUID] | None) -> Write[UnreadCount]:
     """Note that notifications were read (all: `ids` None); how many are left, which is counted as it was before."""
     bucket = placement_of(account).bucket
     return Write(
@@ -125,16 +125,16 @@ async def own(call: Call, which: Which, page: Page) -> Items[Notification]:
 
 
 @api.get("/unread-count", intent=READ)
-async def unread_count(call: Call) -> Unread:
+async def unread_count(call: Call) -> UnreadCount:
     """How many notifications the user has not read; counted to 1000."""
     (count,) = await call.home.read(_count(call.user.id))
     return count
 
 
 @api.post("/read", intent=WRITE)
-async def mark_read(call: Call, read: Read) -> Unread:
-    """Note that notifications were read: some by their ids (at most 100), or all. Answers how many are left.
+async def mark_read(call: Call, read: MarkedRead) -> UnreadCount:
+    """Mark notifications as read: some by their ids (at most 100), or all. Answers how many are left.
 
-    Ids of none of one's own are passed over.
+    Ids that are not of your own notifications are passed over.
     """
     return await call.home.write(_read(call.user.id, read.ids))

@@ -16,7 +16,7 @@ from gateway.marketplace.bids import NOT_PENDING
 from gateway.marketplace.orders import COLUMNS, Order, no_order, one
 from gateway.marketplace.roles import CUSTOMER, DRIVER, GARAGE
 from gateway.marketplace.sweeps import ending
-from gateway.operations import WRITE, Api, Call, Input, Note
+from gateway.operations import WRITE, Api, Call, Consistency, Input, Note
 
 api = Api("", tag="orders")
 
@@ -28,7 +28,8 @@ SETTABLE: Final = {
     DRIVER: ("collected", "in_transit", "delivered"),
 }
 _NOT_NOW: Final = "the order is not at a step that allows this"
-_GONE: Final = "this request has been decided, cancelled or has expired; there is no order for this bid"
+_NOTHING: Final = "there is nothing to confirm yet, or not any more"
+_GONE: Final = "a bid on this request was accepted already, or the request was cancelled or has expired"
 
 
 class StatusChange(Input):
@@ -108,7 +109,7 @@ def step(id: UUID, *, party: UUID, role: str, status: str, note: str | None) -> 
         args=(bucket, id, party, status, role, note),
         row=Order.of,
         if_none=no_order(),
-        refusals={"orders_transition": f"{_NOT_NOW}: see its status and history"},
+        refusals={"orders_transition": _NOT_NOW},
     )
 
 
@@ -158,7 +159,7 @@ def _confirm(id: UUID, customer: UUID) -> Write[Order]:
         sql=f"SELECT {COLUMNS} FROM o",
         args=(bucket, id, customer),
         row=Order.of,
-        if_none=Conflict("there is nothing to confirm: the order has not been delivered, or it has ended"),
+        if_none=Conflict(_NOTHING),
     )
 
 
@@ -183,6 +184,18 @@ def _bid_of_customer(bid: UUID, customer: UUID) -> Query[bool]:
     )
 
 
+async def _change(call: Call, id: UUID, write: Write[Order]) -> Order:
+    """A party's change of an order, as they see it. Where its step does not allow the change, the refusal names it."""
+    place, user = call.at(id), call.user
+    try:
+        return (await place.write(write)).seen_by(user.role)
+    except Conflict as exc:
+        order = await place.read_one(one(id, party=user.id), no_order(), consistency=Consistency.STRONG)
+        if exc.detail in (_NOT_NOW, _NOTHING):
+            raise Conflict(f"{exc.detail}: it is {order.status}") from None
+        raise
+
+
 @api.post("/bids/{bid_id}/accept", intent=WRITE, role=CUSTOMER, errors=["conflict"])
 async def accept(call: Call, bid_id: UUID) -> Order:
     """Accept a bid: the order is made at the agreed price, and every other bid on the request is rejected.
@@ -202,26 +215,27 @@ async def accept(call: Call, bid_id: UUID) -> Order:
 
 @api.patch("/orders/{order_id}/status", intent=WRITE, role=[GARAGE, DRIVER], errors=["conflict"])
 async def change_status(call: Call, order_id: UUID, change: StatusChange) -> Order:
-    """Move an order one step on (409 when it is not at the step before). Setting the status it has changes nothing."""
+    """Move an order one step on (409 when it is not at the step before). To set the status that it has is no error.
+
+    Drivers may as well use `POST /deliveries/{order_id}/status`.
+    """
     user = call.user
     if change.status not in SETTABLE[user.role]:
         raise Forbidden(f"a {user.role} sets {' or '.join(SETTABLE[user.role])}, not {change.status}")
     write = step(order_id, party=user.id, role=user.role, status=change.status, note=change.note)
-    return (await call.at(order_id).write(write)).seen_by(user.role)
+    return await _change(call, order_id, write)
 
 
 @api.post("/orders/{order_id}/cancel", intent=WRITE, role=[CUSTOMER, GARAGE], errors=["conflict"])
 async def cancel(call: Call, order_id: UUID, cancellation: Cancellation) -> Order:
     """Cancel an order: the customer until it is delivered, the garage until it is collected (409 afterwards).
 
-    It costs the customer nothing before payment, 5 % of the total while it is confirmed and 10 % after that; what else
-    was paid goes back. If the garage cancels, all of it goes back.
+    It costs the customer nothing before payment, 5 % of the total while it is confirmed and 10 % after that, but never
+    more than was paid; the rest goes back within a minute. If the garage cancels, all of it goes back.
     """
     user = call.user
     write = _cancel(order_id, party=user.id, role=user.role, reason=cancellation.reason)
-    theirs = one(order_id, party=user.id)
-    order = await call.at(order_id).change(write, theirs=theirs, otherwise=no_order())
-    return order.seen_by(user.role)
+    return await _change(call, order_id, write)
 
 
 @api.post("/orders/{order_id}/confirm-delivery", intent=WRITE, role=CUSTOMER, errors=["conflict"])
@@ -231,8 +245,4 @@ async def confirm_delivery(call: Call, order_id: UUID) -> Order:
     An order without a delivery becomes `delivered` with the first call, when the part was collected: then its 48 hours
     begin, and a second call completes it.
     """
-    customer = call.user.id
-    write = _confirm(order_id, customer)
-    theirs = one(order_id, party=customer)
-    order = await call.at(order_id).change(write, theirs=theirs, otherwise=no_order())
-    return order.seen_by(CUSTOMER)
+    return await _change(call, order_id, _confirm(order_id, call.user.id))

@@ -4,10 +4,13 @@ from datetime import datetime
 from typing import Final, Literal, Self
 from uuid import UUID
 
+from pydantic import Field
+
 from core.database.statement import Query, Row
 from core.errors import NotFound
 from core.ids import placement_of
 from gateway.marketplace.access import oversees
+from gateway.marketplace.fields import OrderNumber
 from gateway.marketplace.money import Money, shown
 from gateway.marketplace.requests import Delivery
 from gateway.marketplace.roles import CUSTOMER, DRIVER, GARAGE
@@ -35,12 +38,18 @@ Actor = Literal["customer", "garage", "driver", "staff", "admin", "system"]
 class Order(Output):
     """An order. `total` is part and delivery; `part_price` is the platform's fee and the garage's payout.
 
-    Customers see no fee and no payout, garages not where the part is delivered. Without a delivery the customer
-    collects the part.
+    Customers and drivers see no fee and no payout, garages not where the part is delivered. Without a delivery the
+    customer collects the part.
+
+    `status`: `pending_payment` until the deposit or all of it is paid; `confirmed`; the garage's steps `preparing` and
+    `ready_for_pickup`; the driver's `collected`, `in_transit` and `delivered`; `completed` when the customer confirms,
+    or 48 hours after that. The customer may cancel up to `in_transit` (`cancelled_by_customer`), the garage up to
+    `ready_for_pickup` (`cancelled_by_garage`). A delivered order can become `disputed`; the staff then make it
+    `completed` or `refunded`.
     """
 
     id: UUID
-    number: str
+    number: OrderNumber
     request_id: UUID
     bid_id: UUID
     customer_id: UUID
@@ -99,7 +108,7 @@ class HistoryEntry(Output):
 class OrderFilter(Input):
     """Which orders to list."""
 
-    status: Status | None = None
+    status: Status | None = Field(None, description="Only orders that are at this step.")
 
 
 _AMOUNTS: Final = (

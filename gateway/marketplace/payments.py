@@ -65,7 +65,11 @@ class Confirmation(Input):
 
 
 class Payment(Output):
-    """A payment. `refunded` is what has been asked back; `client_secret` is for the provider's library in your app."""
+    """A payment. `refunded` is what goes or went back; `client_secret` is for the provider's library in your app.
+
+    `status`: `pending` until it is decided; `paid`; `failed` for good, with the reason in `failure`; once money has
+    gone back, `partially_refunded` or `refunded`.
+    """
 
     id: UUID
     order_id: UUID
@@ -264,7 +268,8 @@ async def _prepared(place: Place, payment: Stored, provider: PaymentProvider) ->
     if payment.reference is not None:
         return payment
     created = await provider.create(payment.intent)
-    return await place.write(_told(payment, created.reference, created.client_secret))
+    # The call's idempotency key belongs to what the call is for, which is not this.
+    return await place.prepare(_told(payment, created.reference, created.client_secret))
 
 
 @api.post(
@@ -273,9 +278,9 @@ async def _prepared(place: Place, payment: Stored, provider: PaymentProvider) ->
 async def create(call: Call, order_id: UUID, payment: NewPayment) -> Created[Payment]:
     """Start a payment of an order: the deposit (20 % of the total), or all that is not paid yet.
 
-    The deposit confirms the order, and so does the full amount; the rest can be paid at any time before or after. While
-    a payment is pending the same call answers with that very one, so a second tap never pays twice; one of the other
-    kind is refused (409) until it has ended. A payment that nobody makes ends after an hour.
+    The deposit confirms the order, and so does the full amount; after a deposit, `full` is the rest, which can be paid
+    at any time. While a payment is pending the same call answers with that very one, so a second tap never pays twice;
+    one of the other kind is refused (409) until it has ended. A payment that nobody makes fails after an hour.
 
     Give `client_secret` to the payment provider's library in your app, or send the payment method to `confirm`.
     """
@@ -327,7 +332,7 @@ async def confirm(call: Call, payment_id: UUID, confirmation: Confirmation) -> P
 
 @api.get("/payments/{payment_id}", intent=READ, role=[CUSTOMER, STAFF, ADMIN])
 async def one(call: Call, payment_id: UUID) -> Payment:
-    """A payment of one's own; the staff see those of their region, without the secret."""
+    """A payment of your own; the staff see those of their region, without the secret."""
     whose = None if oversees(call, payment_id) else call.user.id
     stored = await call.at(payment_id).read_one(_one(payment_id, whose), NotFound("there is no such payment"))
     return stored.to(whose)

@@ -163,7 +163,7 @@ def _left(payment: UUID) -> Query[str]:
     """Why nothing was given back."""
     return Query(
         f"""SELECT CASE WHEN status IN ('pending', 'failed') THEN 'this payment is not paid'
-                ELSE {shown("amount - refunded", "minor_unit")} || ' ' || currency || ' is left to give back' END AS why
+                ELSE currency || ' ' || {shown("amount - refunded", "minor_unit")} || ' is left to give back' END AS why
             FROM marketplace.payment WHERE bucket = $1 AND id = $2""",
         (placement_of(payment).bucket, payment),
         lambda row: str(row["why"]),

@@ -1,5 +1,6 @@
 """A customer's requests for parts. What follows from a request (bids, order, payments) shares its bucket."""
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
@@ -70,9 +71,10 @@ class NewRequest(Input):
 
 
 class PartRequest(Output):
-    """A request as its customer sees it; after 24 hours without an accepted bid it has expired.
+    """A request as its customer sees it. `bids` counts the pending ones; `delivery_fee` is null without a delivery.
 
-    `delivery_fee` is in the region's currency, null where nothing is delivered; `bids` counts the pending ones.
+    `status`: `active` takes bids; `accepted`: a bid was accepted, and there is an order; `expired`: 24 hours went by
+    without that; `cancelled` by the customer. Only an active request changes.
     """
 
     id: UUID
@@ -86,6 +88,7 @@ class PartRequest(Output):
     condition_required: Condition
     delivery: Delivery | None
     delivery_fee: Money | None
+    currency: str
     images: list[UUID]
     bids: int
     status: Status
@@ -108,24 +111,29 @@ _COLUMNS = """id, car_make, car_model, car_year, vin, part_description, part_num
     CASE WHEN status = 'active' AND expires_at <= now() THEN 'expired' ELSE status END AS status"""
 
 
-def _of(customer: UUID, after: str | None, limit: int) -> Query[PartRequest]:
+def _in(currency: str) -> Callable[[Row], PartRequest]:
+    """How a row is read where that is the currency: all of a region's requests have the same, so no row names it."""
+    return lambda row: PartRequest.of({**row, "currency": currency})
+
+
+def _of(customer: UUID, currency: str, after: str | None, limit: int) -> Query[PartRequest]:
     return Query(
         f"""SELECT {_COLUMNS} FROM marketplace.request
             WHERE bucket = $1 AND customer = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4""",
         (placement_of(customer).bucket, customer, after, limit),
-        PartRequest.of,
+        _in(currency),
     )
 
 
-def _one(id: UUID, customer: UUID) -> Query[PartRequest]:
+def _one(id: UUID, customer: UUID, currency: str) -> Query[PartRequest]:
     return Query(
         f"SELECT {_COLUMNS} FROM marketplace.request WHERE bucket = $1 AND id = $2 AND customer = $3",
         (placement_of(id).bucket, id, customer),
-        PartRequest.of,
+        _in(currency),
     )
 
 
-def _create(id: UUID, customer: UUID, new: NewRequest, fee: Decimal) -> Write[PartRequest]:
+def _create(id: UUID, customer: UUID, new: NewRequest, fee: Decimal, currency: str) -> Write[PartRequest]:
     columns: dict[str, Any] = {
         "bucket": placement_of(id).bucket,
         "id": id,
@@ -146,12 +154,12 @@ def _create(id: UUID, customer: UUID, new: NewRequest, fee: Decimal) -> Write[Pa
                 SELECT {", ".join(at.values())}, now() + interval '{LIFETIME_HOURS} hours'
                 {f"WHERE {rows.all_used(images)}" if new.images else ""} RETURNING {_COLUMNS}""",
         args=tuple(columns.values()),
-        row=PartRequest.of,
+        row=_in(currency),
         refusals={"file_not_usable": Invalid([FieldError("images", NOT_USABLE)])},
     )
 
 
-def _cancel(id: UUID, customer: UUID) -> Write[PartRequest]:
+def _cancel(id: UUID, customer: UUID, currency: str) -> Write[PartRequest]:
     bucket = placement_of(id).bucket
     return Write(
         bucket=bucket,
@@ -159,7 +167,7 @@ def _cancel(id: UUID, customer: UUID) -> Write[PartRequest]:
                 WHERE bucket = $1 AND id = $2 AND customer = $3 AND status = 'active' AND expires_at > now()
                 RETURNING {_COLUMNS}""",
         args=(bucket, id, customer),
-        row=PartRequest.of,
+        row=_in(currency),
         if_none=Conflict("this request is not active, so it cannot be cancelled"),
     )
 
@@ -183,27 +191,40 @@ def _no_request() -> NotFound:
 
 @api.post("", intent=WRITE, role=CUSTOMER)
 async def create(call: Call, request: NewRequest) -> Created[PartRequest]:
-    """Ask the region's garages for a part; the request lives 24 hours."""
+    """Ask the region's garages for a part; the request lives 24 hours.
+
+    What follows: garages bid (`GET /requests/{request_id}/bids`), you may make counter-offers, and accepting a bid
+    (`POST /bids/{bid_id}/accept`) makes an order. Paying (`POST /orders/{order_id}/payments`) confirms the order, the
+    garage prepares the part, a driver brings it, or you collect it if the request has no `delivery`. You confirm that
+    it is right, or dispute it within 48 hours, and review a completed order.
+
+    The delivery fee is decided now, by the distance from the region's hub.
+    """
     home, to = call.home, request.delivery
-    fee = delivery_fee(home.region.spec, to.lat, to.lng) if to else Decimal(0)
-    return Created(await home.write(_create(home.new_id(), call.user.id, request, fee)))
+    spec = home.region.spec
+    fee = delivery_fee(spec, to.lat, to.lng) if to else Decimal(0)
+    return Created(await home.write(_create(home.new_id(), call.user.id, request, fee, spec.currency)))
 
 
 @api.get("", intent=READ, role=CUSTOMER)
 async def own(call: Call, page: Page) -> Items[PartRequest]:
     """The customer's own requests, newest first."""
-    rows = await call.home.read(_of(call.user.id, page.after, page.fetch))
+    home = call.home
+    rows = await home.read(_of(call.user.id, home.region.spec.currency, page.after, page.fetch))
     return page.items(rows, key=lambda request: request.id)
 
 
 @api.get("/{request_id}", intent=READ, role=CUSTOMER)
 async def one(call: Call, request_id: UUID) -> PartRequest:
     """One of the customer's own requests."""
-    return await call.at(request_id).read_one(_one(request_id, call.user.id), _no_request())
+    place = call.at(request_id)
+    return await place.read_one(_one(request_id, call.user.id, place.region.spec.currency), _no_request())
 
 
 @api.post("/{request_id}/cancel", intent=WRITE, role=CUSTOMER, errors=["conflict"])
 async def cancel(call: Call, request_id: UUID) -> PartRequest:
     """Cancel an active request (409 when it has ended already)."""
-    theirs = _one(request_id, call.user.id)
-    return await call.at(request_id).change(_cancel(request_id, call.user.id), theirs=theirs, otherwise=_no_request())
+    place, customer = call.at(request_id), call.user.id
+    currency = place.region.spec.currency
+    write, theirs = _cancel(request_id, customer, currency), _one(request_id, customer, currency)
+    return await place.change(write, theirs=theirs, otherwise=_no_request())

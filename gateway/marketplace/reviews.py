@@ -67,7 +67,7 @@ class PublishedReview(Output):
 
 
 class Review(PublishedReview):
-    """A review as its author and the staff see it."""
+    """A review as its author and the staff see it. `status`: `pending` until the staff publish or reject it."""
 
     order_id: UUID
     garage_id: UUID
@@ -151,9 +151,9 @@ def _moderate(id: UUID, moderation: Moderation, *, by: UUID) -> Write[Review]:
 
 @api.post("/orders/{order_id}/review", intent=WRITE, role=CUSTOMER, errors=["conflict"])
 async def create(call: Call, order_id: UUID, review: NewReview) -> Created[Review]:
-    """Review one of one's own completed orders, once (409 else). It is seen when the staff have let it.
+    """Review one of your own completed orders, once (otherwise 409). Others see it when the staff have published it.
 
-    Others see the customer's initial and nothing else of them.
+    They see your initial, and nothing else of you.
     """
     place, customer = call.at(order_id), call.user.id
     write, theirs = _write(place.new_id(), order_id, customer, review), order_of(order_id, party=customer)
@@ -179,7 +179,7 @@ async def pending(call: Call, page: Page) -> PartialItems[Review]:
 
 @api.post("/reviews/{review_id}/moderate", intent=WRITE, role=[STAFF, ADMIN], errors=["conflict"])
 async def moderate(call: Call, review_id: UUID, moderation: Moderation) -> Review:
-    """Publish or reject a review of the region, once (409 else).
+    """Publish or reject a review of the region, once (otherwise 409).
 
     Its author is told, and when it is published its garage.
     """

@@ -18,9 +18,11 @@ api = Api("/route", tag="route")
 class Question(Input):
     """Ask about a country, an id or a phone number; with none of them, about this very request."""
 
-    country: Annotated[str, Field(max_length=2)] | None = None
-    id: UUID | None = None
-    phone: Annotated[str, Field(max_length=40)] | None = None
+    country: Annotated[str, Field(max_length=2)] | None = Field(None, description="A country's two letters, like QA.")
+    id: UUID | None = Field(None, description="The id of anything.")
+    phone: Annotated[str, Field(max_length=40)] | None = Field(
+        None, description="A phone number in international form, like +974 3312 3456."
+    )
 
 
 @api.get("", intent=READ, public=True, errors=["not_found", "region_unavailable"])

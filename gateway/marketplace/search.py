@@ -16,6 +16,7 @@ from core.database.statement import Query
 from core.ids import placement_of
 from core.limits import SEARCH_CANDIDATES_MAX
 from gateway.credentials import User
+from gateway.marketplace import orders, requests
 from gateway.marketplace.orders_standing import LIVE
 from gateway.marketplace.roles import CUSTOMER, DRIVER, GARAGE
 from gateway.operations import READ, Api, Call, Input, Output, Page, PartialItems
@@ -52,10 +53,13 @@ Text = Annotated[
 
 
 class Wanted(Input):
-    """What to look for. All of the words must be there, each at least by its beginning."""
+    """What to look for."""
 
-    q: Text
-    kind: Kind | None = None
+    q: Text = Field(
+        description="Words, in Arabic or English, or an order's number. All of the words must be there, each at least "
+        "by its beginning. It must have at least two letters or digits."
+    )
+    kind: Kind | None = Field(None, description="Only things of this kind.")
 
 
 class Found(Output):
@@ -65,7 +69,7 @@ class Found(Output):
     id: UUID
     title: str
     subtitle: str | None
-    status: str | None
+    status: requests.Status | orders.Status | None
     created_at: datetime
     rank: int
 

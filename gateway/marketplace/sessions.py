@@ -14,6 +14,7 @@ from core.region import Ask
 from core.sessions import Session
 from gateway.credentials import User
 from gateway.marketplace import accounts
+from gateway.marketplace.roles import Role
 from gateway.operations import Call, Cookie, Output
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class UserView(Output):
     """The user in the answers of register, login, refresh and session."""
 
     id: UUID
-    role: str
+    role: Role
     full_name: str
     region: str
     phone_number: str

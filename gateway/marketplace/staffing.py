@@ -13,10 +13,9 @@ from core.errors import FieldError, Invalid, NotFound
 from core.ids import LoginHash, Placement, placement_of
 from core.region import Region
 from gateway.marketplace import accounts
-from gateway.marketplace.roles import GARAGE
+from gateway.marketplace.roles import GARAGE, Role
 from gateway.operations import Name, Output
 
-Role = Literal["customer", "garage", "driver", "staff", "admin"]
 Plan = Literal["free", "starter", "gold", "platinum"]
 
 _NAME: Final = TypeAdapter[str](Name)

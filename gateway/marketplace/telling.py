@@ -14,7 +14,6 @@ from core.ids import Placement, make_id, placement_of
 from gateway.operations import Job, Shift
 
 EVENTS_AT_ONCE: Final = 500
-# A filter and no join: the planner must not be tempted to ask bucket by bucket.
 _HIDDEN: Final = frozenset({"to", "customer"})
 
 

@@ -46,7 +46,8 @@ def _shown_as(subject: UUID, *, role: str, user: UUID, at_home: bool) -> Query[b
     return Query(
         """SELECT true AS shown FROM marketplace.request r
            WHERE r.bucket = $1 AND r.id = $2 AND $4 AND (r.status = 'active' AND r.expires_at > now() OR EXISTS (
-               SELECT FROM marketplace.bid b WHERE b.bucket = $1 AND b.request = r.id AND b.garage = $3))
+               SELECT FROM marketplace.bid b
+               WHERE b.bucket = $1 AND b.request = r.id AND b.garage = $3 AND b.status = 'accepted'))
            UNION ALL
            SELECT true FROM marketplace.bid WHERE bucket = $1 AND id = $2 AND customer = $3
            UNION ALL
@@ -78,9 +79,9 @@ async def create(call: Call, upload: Upload) -> Created[StoredUpload]:
 async def content(call: Call, upload_id: UUID) -> Download:
     """The file itself, for its owner and those whom it is shown: ranges and conditions are understood.
 
-    Photos of a request are shown to the region's garages while it is open, those of a bid to the request's customer,
-    those of a dispute to both sides. Where the store is open to clients this redirects to a link that is good for five
-    minutes.
+    Photos of a request are shown to the region's garages while it is open, and then to the one whose bid was accepted;
+    those of a bid to the request's customer, those of a dispute to both sides. The region's staff see all. Where the
+    store is open to clients this redirects to a link that is good for five minutes.
     """
     place = call.at(upload_id)
     file = await place.read_one(rows.one(upload_id), NotFound(rows.GONE))

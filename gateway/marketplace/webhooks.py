@@ -16,6 +16,10 @@ async def webhook(call: Call, body: RawBody) -> None:
 
     An event that was acted on already, or is about nothing that is known here, is answered with 204 too: there is no
     need to send it again. 403 when the signature is not good or older than five minutes.
+
+    The sandbox's messages have `id`, `kind` (`payment.succeeded`, `payment.failed`, `refund.succeeded`,
+    `refund.failed`) and the id of the `payment` or `refund`. They are signed in `Payment-Signature: t=...,v1=...`: the
+    time in Unix seconds, and the hexadecimal HMAC-SHA256 of that time, a full stop and the body.
     """
     provider: PaymentProvider = call.parts.payments
     event = provider.event(body.headers, body.content)

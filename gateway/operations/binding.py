@@ -21,6 +21,7 @@ class Binder:
     def __init__(self, operation: Operation, *, cursors: Signer) -> None:
         self._operation = operation
         self._cursors = cursors
+        self._may_be_bare = operation.may_be_bare
         self._path: list[tuple[str, TypeAdapter[Any]]] = [
             (p.name, TypeAdapter(p.type)) for p in operation.path_parameters
         ]
@@ -64,14 +65,18 @@ class Binder:
     async def _bind_body(self, request: web.Request, bound: dict[str, Any], faults: list[FieldError]) -> bytes:
         if self._operation.body is None and self._operation.raw is None:
             return b""
+        if self._may_be_bare and not request.body_exists:
+            return self._bind_model(b"{}", bound, faults)
         require_json(request)
         body = await read_body(request)
         if self._operation.raw is not None:
             bound[self._operation.raw] = RawBody(body, request.headers)
-        if self._operation.body is None:
-            return body
-        name, model = self._operation.body
-        _try(bound, faults, name, lambda: _validated(model, body), ())
+        return self._bind_model(body, bound, faults)
+
+    def _bind_model(self, body: bytes, bound: dict[str, Any], faults: list[FieldError]) -> bytes:
+        if self._operation.body is not None:
+            name, model = self._operation.body
+            _try(bound, faults, name, lambda: _validated(model, body), ())
         return body
 
 

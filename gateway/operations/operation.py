@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from core.database.shard import Consistency
 
@@ -82,6 +82,17 @@ class Operation:
     attempt: bool = False
     tag: str = ""
     errors: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def may_be_bare(self) -> bool:
+        """Whether a body may be left out whole: that of a POST all of whose fields may be left out together."""
+        if self.method != "POST" or self.body is None:
+            return False
+        try:
+            self.body[1].model_validate({})
+        except ValidationError:
+            return False
+        return True
 
     @property
     def name(self) -> str:

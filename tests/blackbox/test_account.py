@@ -61,7 +61,7 @@ async def test_another_role_ends_every_login_and_holds_from_the_next_one(
     person = await gateway.register(phone)
     cookie = (await log_in(gateway, phone, cookie=True)).headers["Set-Cookie"].partition(";")[0]
     status, said = await command("account", phone, "--role", "driver", variables=variables, folder=tmp_path)
-    assert (status, said) == (0, f"account {person.id} in qa: Somebody, driver (changed; 2 logins ended)\n")
+    assert (status, said) == (0, f"account {person.id} in qa: Somebody, driver (changed; logins ended: 2)\n")
     stale = await gateway.call("POST", "/auth/refresh", json={"refresh_token": person.refresh_token})
     is_problem(stale, 401, "unauthenticated")
     is_problem(await gateway.call("GET", "/me", headers={"Cookie": cookie}), 401, "unauthenticated")
@@ -81,7 +81,7 @@ async def test_what_cannot_be_is_told_in_one_line(
     status, said = await command("account", phone, "--plan", "gold", variables=variables, folder=tmp_path)
     assert (status, said) == (
         0,
-        f"account {garage.id} in sa: Somebody, garage Parts on plan gold (changed; 0 logins ended)\n",
+        f"account {garage.id} in sa: Somebody, garage Parts on plan gold (changed; logins ended: 0)\n",
     )
     refused = {
         (phones.qatar(),): (1, "no account has this phone number in qa, sa; --create makes one"),

@@ -331,6 +331,24 @@ async def test_a_write_with_an_idempotency_key_that_is_cut_off_is_done_once_all_
         await shard.write(write, terms(shard), other)
 
 
+async def test_an_unknown_outcome_that_a_full_pool_does_not_let_be_looked_up_is_told_as_unknown(
+    system: System, gateway: Client, phones: Phones
+) -> None:
+    person = await gateway.register(phones.qatar())
+    receipt = ReceiptKey(UUID(person.id), "unknown", b"this request")
+    async with system.gateway(DB_POOL_MAX="1", DB_POOL_MIN="1") as small:
+        shard = shard_of(small, person)
+        soon = replace(terms(shard), deadline=shard.now() + 1.5)
+        writing = asyncio.create_task(shard.write(slow_renaming(person, "Perhaps"), soon, receipt))
+        await asyncio.sleep(0)
+        asleep = Query("SELECT pg_sleep(2)", (), dict)
+        reading = asyncio.create_task(shard.read(asleep, terms(shard, Consistency.STRONG)))
+        await cut_while_asleep(system)
+        with pytest.raises(OutcomeUnknown):
+            await writing
+        await reading
+
+
 async def test_a_watchers_connection_that_is_cut_does_not_stop_the_shards_writes(
     system: System, gateway: Client, phones: Phones
 ) -> None:

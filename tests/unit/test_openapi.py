@@ -160,6 +160,12 @@ def test_every_operation_is_explained_in_sentences(operation: Operation) -> None
     assert len(call_of(operation)["summary"]) <= 160
 
 
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.query is not None], ids=lambda o: o.name)
+def test_every_parameter_of_a_query_is_explained(operation: Operation) -> None:
+    asked = [parameter for parameter in call_of(operation)["parameters"] if parameter.get("in") == "query"]
+    assert all(parameter["description"].endswith(".") for parameter in asked)
+
+
 def test_a_body_of_changes_is_never_empty() -> None:
     bodies = [call_of(o)["requestBody"]["content"]["application/json"] for o in OPERATIONS if o.method == "PATCH"]
     changes = [resolved(body["schema"]["$ref"]) for body in bodies]

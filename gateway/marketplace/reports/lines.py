@@ -7,6 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from core.database.statement import Query
+from gateway.marketplace import disputes, orders
+from gateway.marketplace.fields import OrderNumber
 from gateway.marketplace.money import Money, shown
 from gateway.marketplace.reports.period import Period
 from gateway.marketplace.reports.report import Report, since
@@ -18,8 +20,8 @@ class OrderLine(Output):
 
     created_at: datetime
     id: UUID
-    number: str
-    status: str
+    number: OrderNumber
+    status: orders.Status
     customer_id: UUID
     garage_id: UUID
     garage_name: str
@@ -67,11 +69,11 @@ class DisputeLine(Output):
     created_at: datetime
     id: UUID
     order_id: UUID
-    number: str
+    number: OrderNumber
     customer_id: UUID
     garage_id: UUID
-    reason: str
-    status: str
+    reason: disputes.Reason
+    status: disputes.Status
     refund_percent: int
     refund_amount: Money
     currency: str
@@ -95,8 +97,8 @@ class DeliveryLine(Output):
     collected_at: datetime
     id: UUID
     order_id: UUID
-    number: str
-    status: str
+    number: OrderNumber
+    status: orders.Status
     driver_id: UUID | None
     delivered_at: datetime | None
     minutes: int | None = Field(description="Whole minutes on the way; null while it is.")

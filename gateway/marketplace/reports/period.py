@@ -35,14 +35,13 @@ Day = Annotated[
 
 
 class ReportPeriod(Input):
-    """Days in the region's time zone, `from` and `to` included, at most 366 of them.
+    """Days in the region's time zone, `from` and `to` included, and how they are answered."""
 
-    As `csv` the answer is one file of all of them, and `limit` and `cursor` mean nothing.
-    """
-
-    from_: Day = Field(alias="from")
-    to: Day
-    format: Literal["json", "csv"] = "json"
+    from_: Day = Field(alias="from", description="The first day, in the region's time zone.")
+    to: Day = Field(description=f"The last day, which is included; at most {DAYS_MAX} days in all.")
+    format: Literal["json", "csv"] = Field(
+        "json", description="`csv`: one file of everything; `limit` and `cursor` then mean nothing."
+    )
 
 
 @dataclass(frozen=True, slots=True)

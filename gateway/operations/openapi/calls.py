@@ -12,7 +12,7 @@ from gateway.operations.streams import MEDIA_TYPE
 from gateway.operations.uploads import FIELD
 
 Json = dict[str, Any]
-_SAID: Final = {200: "Done.", 201: "Made.", 204: "Done; there is nothing to say."}
+_SAID: Final = {200: "Done.", 201: "Created.", 204: "Done; the answer has no body."}
 _FILE: Final[Json] = {
     "type": "object",
     "properties": {FIELD: {"type": "string", "contentMediaType": "application/octet-stream"}},
@@ -50,7 +50,7 @@ def call_object(operation: Operation, schemas: Schemas) -> tuple[Json, dict[str,
     }
     if operation.body is not None:
         shown = {"schema": schemas.body(operation), "example": schemas.body_example(operation)}
-        call["requestBody"] = {"required": True, "content": {"application/json": shown}}
+        call["requestBody"] = {"required": not operation.may_be_bare, "content": {"application/json": shown}}
     if operation.upload is not None:
         call["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
     if operation.raw is not None:
@@ -81,10 +81,16 @@ def _parameters(operation: Operation, schemas: Schemas) -> list[Json]:
         for name, schema in schemas.path_parameters(operation).items()
     ]
     in_query = [
-        {"name": name, "in": "query", "required": required, "schema": schema}
+        {"name": name, "in": "query", "required": required, **_described(schema)}
         for name, (schema, required) in schemas.query_parameters(operation).items()
     ]
     return in_path + in_query + (_PAGING if operation.page is not None else [])
+
+
+def _described(schema: Json) -> Json:
+    """A parameter's description stands beside its schema: within it the docs page does not show it."""
+    said = {"description": schema["description"]} if "description" in schema else {}
+    return said | {"schema": {key: value for key, value in schema.items() if key != "description"}}
 
 
 def _answers(operation: Operation, schemas: Schemas, *, has_etag: bool) -> Json:

@@ -14,6 +14,7 @@ FIELD_EXAMPLES: Final[Mapping[str, object]] = {
     "lat": 25.2854,
     "lng": 51.531,
     "country": "QA",
+    "currency": "QAR",
     "region": "qa",
     "shard": "qa-1",
     "access_token": "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEifQ...",

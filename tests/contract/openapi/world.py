@@ -41,6 +41,7 @@ async def _bodies(stage: Stage) -> dict[str, dict[str, list[Any]]]:
     """Operation -> field -> values to send in turn where a body is well formed."""
     sessions = [(await stage.client.register(stage.phones.qatar())).refresh_token for _ in range(2)]
     return {
+        "auth_register": {"phone_number": [stage.phones.qatar(), "+974 3312 3456"]},
         "auth_refresh": {"refresh_token": [*sessions, "none"]},
         "me_change_password": {"current_password": [PASSWORD]},
         "me_change_phone": {"password": [PASSWORD], "phone_number": [stage.phones.qatar(), "+974 3312 3456"]},

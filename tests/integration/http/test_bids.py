@@ -13,6 +13,8 @@ from tests.integration.http.trade import (
     PICKUP,
     STRONG,
     bid_on,
+    bucket_of,
+    changed,
     done,
     listed,
     passes,
@@ -20,7 +22,7 @@ from tests.integration.http.trade import (
     set_account,
     strong,
 )
-from tests.system import Client, Person, Phones, System
+from tests.system import Client, Person, Phones, System, until
 
 SISTER = {"qa-1": "qa-1", "sa-1": "sa-2", "sa-2": "sa-1"}
 """A shard of the same region; another where there is one."""
@@ -140,6 +142,48 @@ async def test_a_bid_that_fails_leaves_its_photos_free(gateway: Client, customer
     assert (await gateway.call("DELETE", f"/uploads/{photo}", user=garage)).status == 204
 
 
+async def test_a_bid_that_could_not_be_written_leaves_its_photos_free(
+    gateway: Client, system: System, phones: Phones, customer: Person, garage: Person, shard: str
+) -> None:
+    request = await made(gateway, customer, "/requests", REQUEST)
+    photo = (await made(gateway, garage, "/uploads", {}))["id"]
+    path, body = f"/requests/{request['id']}/bids", {**BID, "images": [photo]}
+    sql = "UPDATE meridian.bucket SET state = $2 WHERE bucket = $1"
+    async with system.sql(shard) as connection:
+        await connection.execute(sql, bucket_of(customer), "fenced")
+        try:
+            refused = await post(gateway, garage, path, body)
+        finally:
+            await connection.execute(sql, bucket_of(customer), "owned")
+    is_problem(refused, 503, "wrong_shard")
+
+    async def is_taken() -> bool:
+        return (await post(gateway, garage, path, body)).status == 201
+
+    await until(is_taken, what="the bid, with the same photo")
+
+
+async def test_photos_of_a_bid_that_a_crash_left_unmade_can_be_used_again(
+    gateway: Client, system: System, customer: Person, garage: Person, shard: str
+) -> None:
+    request = await made(gateway, customer, "/requests", REQUEST)
+    photo = (await made(gateway, garage, "/uploads", {}))["id"]
+    path, body = f"/requests/{request['id']}/bids", {**BID, "images": [photo]}
+    unmade = UUID(request["id"][:-4] + "abcd")
+    for age, status in ((0, 409), (600, 201)):
+        await changed(
+            system,
+            SISTER[shard],
+            "UPDATE meridian.file SET used_by = $2, changed_at = now() - make_interval(secs => $3) WHERE id = $1",
+            photo,
+            unmade,
+            age,
+        )
+        answer = await post(gateway, garage, path, body)
+        assert answer.status == status, answer
+    is_problem(await post(gateway, garage, path, body), 422, "invalid", "images")
+
+
 async def test_the_feed_shows_what_is_asked_for_in_the_order_asked_for(
     gateway: Client, phones: Phones, customer: Person, shard: str, garage: Person
 ) -> None:
@@ -217,9 +261,13 @@ async def test_a_garage_sees_the_photos_of_an_open_request_and_a_stranger_does_n
     abroad = await new_person(gateway, phones, "sa-1" if shard == "qa-1" else "qa-1", "garage")
     for who in (stranger, abroad):
         is_problem(await gateway.call("GET", f"/uploads/{photo}", user=who), 404, "not_found")
-    await done(gateway, customer, f"/requests/{request['id']}/cancel")
+    winner = await new_person(gateway, phones, shard, "garage")
+    await bid_on(gateway, garage, request)
+    bid = await bid_on(gateway, winner, request)
+    await done(gateway, customer, f"/bids/{bid['id']}/accept")
     answer = await gateway.call("GET", f"/uploads/{photo}", user=garage, headers=STRONG)
     is_problem(answer, 404, "not_found")
+    assert (await gateway.call("GET", f"/uploads/{photo}", user=winner, headers=STRONG)).status == 200
 
 
 async def test_what_delivery_costs_is_said_when_the_request_is_made(

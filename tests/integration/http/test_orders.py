@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from core.database.statement import Query
 from gateway.jobs import everywhere, on_shard
 from gateway.marketplace import order_changes, requests
+from gateway.operations import Job, Shift
 from tests.integration.http.asking import Json, is_problem, made, new_person, region_of, shard_of
 from tests.integration.http.test_bids import SISTER
 from tests.integration.http.trade import (
@@ -102,7 +104,9 @@ async def test_nobody_takes_anothers_step(gateway: Client, system: System, cast:
     await at_status(system, gateway, deal, "ready_for_pickup", driver=cast.driver)
     is_problem(await set_status(gateway, cast.garage, deal, "collected"), 403, "forbidden")
     is_problem(await set_status(gateway, cast.driver, deal, "preparing"), 403, "forbidden")
-    is_problem(await set_status(gateway, cast.driver, deal, "delivered"), 409, "conflict")
+    early = await set_status(gateway, cast.driver, deal, "delivered")
+    is_problem(early, 409, "conflict")
+    assert early.json["detail"].endswith("it is ready_for_pickup"), "a refusal names the step that the order is at"
     is_problem(await post(gateway, cast.customer, f"/orders/{deal.order['id']}/confirm-delivery"), 409, "conflict")
 
 
@@ -116,6 +120,18 @@ async def test_what_cancelling_costs_the_customer(gateway: Client, system: Syste
         is_problem(await cancel(gateway, cast.customer, deal), 409, "conflict")
         last = (await strong(gateway, cast.garage, f"/orders/{deal.order['id']}/history"))["items"][-1]
         assert (last["to_status"], last["note"]) == ("cancelled_by_customer", "Found it at home")
+
+
+async def test_a_cancel_needs_no_reason_and_no_body(gateway: Client, cast: Cast) -> None:
+    deal = await accepted(gateway, cast.customer, cast.garage)
+    ended = await post(gateway, cast.customer, f"/orders/{deal.order['id']}/cancel")
+    assert (ended.status, ended.json["status"]) == (200, "cancelled_by_customer")
+    document = (await gateway.call("GET", "/api/openapi.json")).json["paths"]
+    required = {
+        path: document[f"/api/v1{path}"]["post"]["requestBody"]["required"]
+        for path in ("/orders/{order_id}/cancel", "/orders/{order_id}/payments", "/notifications/read")
+    }
+    assert list(required.values()) == [False, True, True]
 
 
 async def test_a_garage_cancels_until_the_part_is_collected(gateway: Client, system: System, cast: Cast) -> None:
@@ -236,3 +252,19 @@ async def test_an_order_of_anothers_or_of_another_region_is_not_there(
 
 def test_each_shard_is_in_the_cast() -> None:
     assert tuple(SISTER) == SHARDS
+
+
+async def test_a_job_that_is_at_fault_on_one_shard_is_done_on_the_others_first(gateway: Client) -> None:
+    done_on = []
+
+    async def run(shift: Shift) -> int:
+        if shift.shard.name == "qa-1":
+            raise ValueError("at fault")
+        await shift.read(Query("SELECT pg_sleep(0.1)", (), dict))
+        done_on.append(shift.shard.name)
+        return 0
+
+    assert gateway.runtime is not None
+    with pytest.raises(ValueError, match="at fault"):
+        await everywhere(Job("at fault", every_s=1.0, batch=1, run=run), gateway.runtime)
+    assert sorted(done_on) == ["sa-1", "sa-2"]

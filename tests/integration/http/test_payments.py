@@ -182,6 +182,24 @@ async def test_what_a_crash_left_undone_is_finished_by_the_next_tap(
     assert confirmed["status"] == "paid"
 
 
+async def test_a_confirm_that_was_cut_off_is_done_when_its_key_comes_again(
+    gateway: Client, system: System, parties: Parties, deal: Deal
+) -> None:
+    started = await done(gateway, deal.customer, f"/orders/{deal.order['id']}/payments", {"kind": "deposit"})
+    path, key = f"/payments/{started['id']}/confirm", {"Idempotency-Key": str(uuid4())}
+    await changed(system, parties.shard, "UPDATE marketplace.payment SET reference = NULL WHERE id = $1", started["id"])
+    card = {"method": "sandbox_card"}
+    statuses = []
+    for paid in (Decimal(1), Decimal(0)):  # books that do not balance refuse the settlement, and nothing before it
+        await changed(
+            system, parties.shard, "UPDATE marketplace.orders SET paid = $2 WHERE id = $1", deal.order["id"], paid
+        )
+        answer = await gateway.call("POST", path, user=deal.customer, json=card, headers=key)
+        statuses.append((answer.status, answer.json.get("status")))
+    assert statuses == [(409, 409), (200, "paid")]
+    await books_balance(system, parties.shard, deal)
+
+
 async def test_a_declined_payment_can_be_tried_anew(
     gateway: Client, system: System, parties: Parties, deal: Deal
 ) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from core.ids import Placement, make_id, placement_of
-from tests.integration.http.asking import REQUEST, Json, is_problem, listed, made, phone_of, shard_of
+from tests.integration.http.asking import REQUEST, Json, is_problem, listed, made, phone_of, region_of, shard_of
 from tests.system import Answer, Client, Person, Phones, System
 
 
@@ -44,6 +44,7 @@ async def test_a_request_is_kept_as_it_was_given_and_lives_a_day(
     created = await made(gateway, customer, "/requests", REQUEST)
     assert {name: created[name] for name in REQUEST} == REQUEST
     assert (created["status"], created["images"]) == ("active", [])
+    assert created["currency"] == region_of(gateway, customer).spec.currency
     lifetime = datetime.fromisoformat(created["expires_at"]) - datetime.fromisoformat(created["created_at"])
     assert lifetime == timedelta(hours=24)
     assert placement_of(UUID(created["id"])) == placement_of(UUID(customer.id))

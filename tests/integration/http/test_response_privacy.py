@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from gateway.marketplace import SERVICE
+from gateway.marketplace.accounts import Secret
 from gateway.marketplace.roles import ADMIN, CUSTOMER, DRIVER, GARAGE, STAFF
 from gateway.operations.openapi import document
 from gateway.operations.operation import Operation
@@ -115,6 +116,13 @@ def test_an_answer_shows_nothing_private_to_whom_it_is_not_for(operation: Operat
     answer = DOCUMENT["paths"][operation.path][operation.method.lower()]["responses"][str(operation.status)]
     documented = documented_properties(answer.get("content", {}), set())
     assert {name for name in documented if _TELLS.search(name)} == set(found.values())
+
+
+def test_a_row_that_does_not_fit_is_not_shown_in_the_error() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Secret.model_validate({"phone_number": 97455000001, "password_hash": ["a hash"]})
+    assert "97455000001" not in str(caught.value)
+    assert "a hash" not in str(caught.value)
 
 
 def test_no_line_is_about_a_field_that_is_not_there() -> None:
