@@ -7,42 +7,21 @@ from typing import Any, Final
 import structlog
 
 from core.database.shard import Shard
-from core.database.statement import OWNED, Write
 from core.errors import MeridianError
-from core.limits import EVENT_LIFETIME_S, JOB_ROUND_S, JOB_ROUNDS_MAX, RECEIPT_LIFETIME_S, SWEEP_ROWS
+from core.limits import EVENT_LIFETIME_S, JOB_ROUND_S, JOB_ROUNDS_MAX, RECEIPT_LIFETIME_S
 from core.region import Region
-from gateway.operations.jobs import Job, Shift, sweeping
+from gateway.operations.jobs import Job, Shift, throwing_away
 from gateway.runtime import Runtime
 
 _log = structlog.get_logger("jobs")
 
 
-def _throwing_away(name: str, table: str, key: str, *, since: str, lifetime_s: int) -> Job:
-    """A job that deletes the rows of a table whose time `since` is longer ago than their lifetime."""
-    old, mine = (", ".join(f"{prefix}.{column}" for column in key.split()) for prefix in ("old", "t"))
-    write = Write(
-        bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
-        first=f"""
-        old AS (
-            SELECT {", ".join(key.split())} FROM {table}
-            WHERE {since} < now() - make_interval(secs => $1) AND {OWNED.format(bucket="bucket")}
-            ORDER BY {since} LIMIT $2 FOR UPDATE SKIP LOCKED),
-        gone AS (DELETE FROM {table} t USING old WHERE ({mine}) = ({old}) RETURNING 1)""",
-        sql="SELECT count(*)::int AS rows FROM gone",
-        args=(lifetime_s, SWEEP_ROWS),
-        row=lambda row: int(row["rows"]),
-    )
-    return sweeping(name, write, every_s=60.0, batch=SWEEP_ROWS)
-
-
-RECEIPTS: Final = _throwing_away(
+RECEIPTS: Final = throwing_away(
     "receipts", "meridian.receipt", "bucket owner key", since="created_at", lifetime_s=RECEIPT_LIFETIME_S
 )
 """Throws away idempotency receipts past their 24 hours."""
 
-EVENTS: Final = _throwing_away(
-    "events", "meridian.outbox", "bucket id", since="relayed_at", lifetime_s=EVENT_LIFETIME_S
-)
+EVENTS: Final = throwing_away("events", "meridian.outbox", "bucket id", since="relayed_at", lifetime_s=EVENT_LIFETIME_S)
 """Throws away events that were handed on three days ago."""
 
 ENGINE_JOBS: Final = (RECEIPTS, EVENTS)

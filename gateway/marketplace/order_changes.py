@@ -21,6 +21,7 @@ from gateway.operations import WRITE, Api, Call, Consistency, Input, Note
 api = Api("", tag="orders")
 
 AUTO_COMPLETE_HOURS: Final = 48
+SECOND_TAP_S: Final = 60
 CANCEL_PERCENT: Final = {"pending_payment": 0, "confirmed": 5}
 CANCEL_PERCENT_LATER: Final = 10
 SETTABLE: Final = {
@@ -101,7 +102,10 @@ def step(id: UUID, *, party: UUID, role: str, status: str, note: str | None) -> 
     return Write(
         bucket=bucket,
         first="""o AS (
-            UPDATE marketplace.orders SET status = $4, actor = $3, actor_role = $5, note = $6, updated_at = now(),
+            UPDATE marketplace.orders SET status = $4, updated_at = CASE status WHEN $4 THEN updated_at ELSE now() END,
+                actor = CASE status WHEN $4 THEN actor ELSE $3 END,
+                actor_role = CASE status WHEN $4 THEN actor_role ELSE $5 END,
+                note = CASE status WHEN $4 THEN note ELSE $6 END,
                 delivered_at = CASE WHEN $4 = 'delivered' THEN coalesce(delivered_at, now()) ELSE delivered_at END
             WHERE bucket = $1 AND id = $2 AND CASE $5 WHEN 'garage' THEN garage = $3 ELSE driver = $3 END
             RETURNING *)""",
@@ -144,15 +148,19 @@ def _cancel(id: UUID, *, party: UUID, role: str, reason: str | None) -> Write[Or
 
 
 def _confirm(id: UUID, customer: UUID) -> Write[Order]:
-    """Delivered becomes completed; what the customer collects, ready, becomes delivered."""
+    """Delivered becomes completed; what the customer collects, ready, becomes delivered.
+
+    A second tap on that, or a repeated request, does not complete it: with it the right to dispute would be gone.
+    """
     bucket = placement_of(id).bucket
+    is_second_tap = f"delivery_address IS NULL AND delivered_at > now() - interval '{SECOND_TAP_S} seconds'"
     return Write(
         bucket=bucket,
-        first="""o AS (
+        first=f"""o AS (
             UPDATE marketplace.orders SET actor = $3, actor_role = 'customer', note = NULL, updated_at = now(),
-                status = CASE status WHEN 'delivered' THEN 'completed' ELSE 'delivered' END,
+                status = CASE WHEN status = 'ready_for_pickup' OR {is_second_tap} THEN 'delivered' ELSE 'completed' END,
                 delivered_at = coalesce(delivered_at, now()),
-                completed_at = CASE status WHEN 'delivered' THEN now() END
+                completed_at = CASE WHEN status = 'ready_for_pickup' OR {is_second_tap} THEN NULL ELSE now() END
             WHERE bucket = $1 AND id = $2 AND customer = $3
                 AND (status = 'delivered' OR (status = 'ready_for_pickup' AND delivery_address IS NULL))
             RETURNING *)""",
@@ -243,6 +251,6 @@ async def confirm_delivery(call: Call, order_id: UUID) -> Order:
     """Say that the part has arrived and is right: the order is completed, as it is by itself 48 hours after delivery.
 
     An order without a delivery becomes `delivered` with the first call, when the part was collected: then its 48 hours
-    begin, and a second call completes it.
+    begin, and a second call, a minute later at the earliest, completes it.
     """
     return await _change(call, order_id, _confirm(order_id, call.user.id))

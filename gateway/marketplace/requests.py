@@ -106,7 +106,8 @@ class PartRequest(Output):
 
 
 _COLUMNS = """id, car_make, car_model, car_year, vin, part_description, part_number, part_category, condition_required,
-    delivery_address, delivery_lat, delivery_lng, images, bids, created_at, expires_at,
+    delivery_address, delivery_lat, delivery_lng, images, created_at, expires_at,
+    CASE WHEN status = 'active' AND expires_at > now() THEN bids ELSE 0 END AS bids,
     CASE WHEN delivery_address IS NOT NULL THEN delivery_fee::text END AS delivery_fee,
     CASE WHEN status = 'active' AND expires_at <= now() THEN 'expired' ELSE status END AS status"""
 

@@ -11,8 +11,9 @@ from uuid import UUID
 from core.database.statement import OWNED, Query, Row, Write
 from core.errors import MeridianError, NotFound
 from core.ids import Placement, make_id, placement_of
-from gateway.operations import Job, Shift
+from gateway.operations import Job, Shift, throwing_away
 
+NOTIFICATION_LIFETIME_DAYS: Final = 90
 EVENTS_AT_ONCE: Final = 500
 _HIDDEN: Final = frozenset({"to", "customer"})
 
@@ -166,4 +167,13 @@ async def _reached(shift: Shift, notifications: Sequence[Notification]) -> set[i
         return set()
 
 
-JOBS: Final = (Job("notify", every_s=1.0, batch=EVENTS_AT_ONCE, run=notify),)
+JOBS: Final = (
+    Job("notify", every_s=1.0, batch=EVENTS_AT_ONCE, run=notify),
+    throwing_away(
+        "old notifications",
+        "marketplace.notification",
+        "bucket id",
+        since="created_at",
+        lifetime_s=NOTIFICATION_LIFETIME_DAYS * 24 * 3600,
+    ),
+)

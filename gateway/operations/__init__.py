@@ -4,7 +4,7 @@ from core.database.shard import Consistency
 from gateway.operations.api import Api
 from gateway.operations.call import Call, Cookie, Place
 from gateway.operations.downloads import Download
-from gateway.operations.jobs import Job, Shift, sweeping
+from gateway.operations.jobs import Job, Shift, sweeping, throwing_away
 from gateway.operations.models import UNSET, Email, Input, Label, Name, Note, Output, Prose
 from gateway.operations.operation import READ, WRITE, Created, Items, PartialItems
 from gateway.operations.pages import Page
@@ -39,4 +39,5 @@ __all__ = [
     "Shift",
     "Upload",
     "sweeping",
+    "throwing_away",
 ]

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from core.database.shard import Consistency, Shard, Terms
-from core.database.statement import Query, Write
+from core.database.statement import OWNED, Query, Write
 from core.database.token import Token
 from core.errors import NotFound
 from core.ids import Placement, placement_of
-from core.limits import FANOUT_ROWS_MAX
+from core.limits import FANOUT_ROWS_MAX, SWEEP_ROWS
 from core.region import Ask, Region
 
 T = TypeVar("T")
@@ -79,3 +79,24 @@ def sweeping(name: str, write: Write[int], *, every_s: float, batch: int) -> Job
         return await shift.write(write)
 
     return Job(name, every_s, batch, run)
+
+
+def throwing_away(name: str, table: str, key: str, *, since: str, lifetime_s: int) -> Job:
+    """A job that deletes the rows of a sharded table whose time `since` is longer ago than their lifetime.
+
+    `key` is the primary key's columns, with spaces between. There should be an index that begins with `since`.
+    """
+    old, mine = (", ".join(f"{prefix}.{column}" for column in key.split()) for prefix in ("old", "t"))
+    write = Write(
+        bucket=0,  # of many buckets: a place matters only to an event or a receipt, and this has neither
+        first=f"""
+        old AS (
+            SELECT {", ".join(key.split())} FROM {table}
+            WHERE {since} < now() - make_interval(secs => $1) AND {OWNED.format(bucket="bucket")}
+            ORDER BY {since} LIMIT $2 FOR UPDATE SKIP LOCKED),
+        gone AS (DELETE FROM {table} t USING old WHERE ({mine}) = ({old}) RETURNING 1)""",
+        sql="SELECT count(*)::int AS rows FROM gone",
+        args=(lifetime_s, SWEEP_ROWS),
+        row=lambda row: int(row["rows"]),
+    )
+    return sweeping(name, write, every_s=60.0, batch=SWEEP_ROWS)

@@ -107,4 +107,5 @@ CREATE TABLE marketplace.notification (
 );
 CREATE INDEX notification_account ON marketplace.notification (bucket, account, id);
 CREATE INDEX notification_unread ON marketplace.notification (bucket, account, id) WHERE read_at IS NULL;
+CREATE INDEX notification_created ON marketplace.notification (created_at);
 SELECT meridian.shard_table('marketplace.notification');
