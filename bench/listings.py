@@ -61,6 +61,7 @@ LISTINGS: Final[Mapping[str, Sequence[Listing]]] = {
         Listing("staff", "/orders"),
         Listing("staff", "/orders", {"status": "completed"}),
     ],
+    "payments_of_order": [Listing("customer", "/orders/{order}/payments", paged=False)],
     "orders_history": [Listing("customer", "/orders/{order}/history", paged=False)],
     "deliveries_own": [Listing("driver", "/deliveries"), Listing("driver", "/deliveries", {"status": "done"})],
     "deliveries_drivers": [Listing("staff", "/drivers")],

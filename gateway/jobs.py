@@ -65,18 +65,32 @@ async def on_shard(job: Job, runtime: Runtime, region: Region, shard: Shard) -> 
         try:
             just_done = await _round(job, region, shard, runtime.parts, runtime.new_id)
         except (MeridianError, TimeoutError) as exc:
-            runtime.metrics.jobs_failed.labels(job.name, shard.name).inc()
-            _log.debug("job_failed", job=job.name, shard=shard.name, reason=str(exc))
+            _failed(job, shard, runtime, str(exc))
             break
-        except Exception:
-            runtime.metrics.jobs_failed.labels(job.name, shard.name).inc()
+        except Exception as exc:
+            _failed(job, shard, runtime, type(exc).__name__)
             raise
+        _works(job, shard, runtime)
         done += just_done
         if just_done < job.batch:
             break
     if done:
         runtime.metrics.jobs.labels(job.name, shard.name).inc(done)
     return done
+
+
+def _failed(job: Job, shard: Shard, runtime: Runtime, reason: str) -> None:
+    """Count a failure, and tell of the first in a row."""
+    runtime.metrics.jobs_failed.labels(job.name, shard.name).inc()
+    if (job.name, shard.name) not in runtime.failing_jobs:
+        runtime.failing_jobs.add((job.name, shard.name))
+        _log.warning("job_failed", job=job.name, shard=shard.name, reason=reason)
+
+
+def _works(job: Job, shard: Shard, runtime: Runtime) -> None:
+    if (job.name, shard.name) in runtime.failing_jobs:
+        runtime.failing_jobs.discard((job.name, shard.name))
+        _log.info("job_works_again", job=job.name, shard=shard.name)
 
 
 async def _round(job: Job, region: Region, shard: Shard, parts: Any, new_id: Callable[..., Any]) -> int:

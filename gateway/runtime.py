@@ -80,4 +80,5 @@ class Runtime:
         self.now = now
         self.started_at = now()
         self.draining = False
+        self.failing_jobs: set[tuple[str, str]] = set()
         self.migration_faults: dict[str, str] = {}

@@ -71,7 +71,7 @@ async def _loses(market: Market, sides: _Sides) -> None:
     stage.tell(f"{money(bid, 'amount')} against {money(better, 'amount')}")
     await stage.step(f"{sides.customer.first} takes the bid of {rival_name}, and {place.garage} is told")
     await stage.post(sides.customer, f"/bids/{better['id']}/accept")
-    await market.told(sides.garage, "bid.rejected", request=request["id"])
+    await market.told(sides.garage, "bid.rejected", request_id=request["id"])
     stage.tell("its bid is rejected")
 
 

@@ -298,7 +298,9 @@ async def submit(call: Call, request_id: UUID, bid: NewBid) -> Created[Bid]:
     """
     require_home(call, request_id, _no_request())
     place, home, garage = call.at(request_id), call.home, call.user.id
-    terms = await home.read_one(_terms_of(garage), NotFound("this account is not here any more"))
+    # From the primary: a replica may not know the account yet, or still its plan of before.
+    gone = NotFound("this account is not here any more")
+    terms = await home.read_one(_terms_of(garage), gone, consistency=Consistency.STRONG)
     spec = place.region.spec
     columns = bid.model_dump() | {
         "amount": exact(bid.amount, spec, field="amount"),

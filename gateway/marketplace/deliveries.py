@@ -11,6 +11,8 @@ from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.ids import placement_of
 from gateway.marketplace.access import require_home
 from gateway.marketplace.fields import OrderNumber
+from gateway.marketplace.order_changes import changed
+from gateway.marketplace.order_changes import step as take_step
 from gateway.marketplace.orders import COLUMNS as ORDER
 from gateway.marketplace.orders import Order, Status
 from gateway.marketplace.roles import ADMIN, DRIVER, STAFF
@@ -19,7 +21,6 @@ from gateway.operations import READ, WRITE, Api, Call, Consistency, Input, Note,
 api = Api("", tag="deliveries")
 
 NOT_ASSIGNABLE = "a driver can be given an order that is to be delivered, once it is paid for and until it is collected"
-NOT_NEXT = "the steps are collected (when it is ready), in_transit, delivered; this is not the next one"
 _ASSIGNABLE = "('confirmed', 'preparing', 'ready_for_pickup')"
 _ACTIVE = "('confirmed', 'preparing', 'ready_for_pickup', 'collected', 'in_transit')"
 
@@ -102,11 +103,10 @@ def _drivers(after: str | None, limit: int) -> Query[Driver]:
     )
 
 
-def _is_there(order: UUID, *, driver: UUID | None = None) -> Query[bool]:
+def _is_there(order: UUID) -> Query[bool]:
     return Query(
-        """SELECT true AS there FROM marketplace.orders
-           WHERE bucket = $1 AND id = $2 AND ($3::uuid IS NULL OR driver = $3)""",
-        (placement_of(order).bucket, order, driver),
+        "SELECT true AS there FROM marketplace.orders WHERE bucket = $1 AND id = $2",
+        (placement_of(order).bucket, order),
         lambda row: bool(row["there"]),
     )
 
@@ -139,23 +139,6 @@ def _assign(order: UUID, driver: UUID, name: str) -> Write[Order]:
         args=(bucket, order, driver, name),
         row=Order.of,
         if_none=Conflict(NOT_ASSIGNABLE),
-    )
-
-
-def _move(order: UUID, driver: UUID, step: DeliveryStep) -> Write[DriverDelivery]:
-    bucket = placement_of(order).bucket
-    return Write(
-        bucket=bucket,
-        lock=Lock("marketplace.orders", order),
-        first=f"""o AS (
-            UPDATE marketplace.orders SET status = $4, actor = $3, actor_role = '{DRIVER}', note = $5,
-                updated_at = now(), delivered_at = CASE WHEN $4 = 'delivered' THEN now() ELSE delivered_at END
-            WHERE bucket = $1 AND id = $2 AND driver = $3 AND status <> $4 RETURNING *)""",
-        sql=f"SELECT {_COLUMNS} FROM o {_CUSTOMER}",
-        args=(bucket, order, driver, step.status, step.note),
-        row=_delivery,
-        if_none=Conflict(NOT_NEXT),
-        refusals={"orders_transition": NOT_NEXT},
     )
 
 
@@ -199,10 +182,18 @@ async def own(call: Call, which: Which, page: Page) -> PartialItems[DriverDelive
 
 @api.post("/deliveries/{order_id}/status", intent=WRITE, role=DRIVER, errors=["conflict"])
 async def move(call: Call, order_id: UUID, step: DeliveryStep) -> DriverDelivery:
-    """Say that a delivery of your own was collected, is in transit, or was delivered: in this order (otherwise 409).
+    """Say that a delivery of your own was collected, is in transit, or was delivered: in this order (otherwise 409). To
+    repeat a step changes nothing.
 
     With `delivered` the customer's 48 hours begin in which they may dispute it; afterwards the order is completed.
     """
-    driver, nothing = call.user.id, NotFound("you have no such delivery")
-    theirs = _is_there(order_id, driver=driver)
-    return await call.at(order_id).change(_move(order_id, driver, step), theirs=theirs, otherwise=nothing)
+    write = take_step(
+        order_id,
+        party=call.user.id,
+        role=DRIVER,
+        status=step.status,
+        note=step.note,
+        row=_delivery,
+        shown=f"SELECT {_COLUMNS} FROM o {_CUSTOMER}",
+    )
+    return await changed(call, order_id, write)

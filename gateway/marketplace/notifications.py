@@ -104,21 +104,23 @@ def _read(account: UUID, ids: list[UUID] | None) -> Write[UnreadCount]:
 async def own(call: Call, which: Which, page: Page) -> Items[Notification]:
     """The user's own notifications, the newest first.
 
-    `kind` says what happened, `subject` to what, `about` the rest. More kinds may come; show those you know.
+    `kind` says what happened, `subject` to what, `about` the rest. More kinds may come; show those you know. They are
+    kept for 90 days.
 
     - `request.expired`: nobody's bid was accepted in time. The request; customer.
-    - `bid.submitted`, `bid.withdrawn`: the bid; customer. About: `request`.
-    - `bid.accepted`, `bid.rejected`, `bid.expired`: the bid; garage. About: `request`.
+    - `bid.submitted`, `bid.withdrawn`: the bid; customer. About: `request_id`.
+    - `bid.accepted`, `bid.rejected`, `bid.expired`: the bid; garage. About: `request_id`.
     - `counter_offer.made`: the offer; whoever is to answer. `counter_offer.accepted`, `.rejected`, `.countered`,
-      `.expired`: the offer; whoever made it. About: `bid`, `request`.
+      `.expired`: the offer; whoever made it. About: `bid_id`, `request_id`.
     - `order.status_changed`: the order; customer, garage and driver, except who changed it. About: `number`, `status`,
       and `from` unless the order is new.
     - `delivery.assigned`, `delivery.unassigned`: the order; the driver. About: `number`.
-    - `payment.succeeded`, `payment.failed`, `payment.refunded`: the payment; customer. About: `order`, `amount`,
+    - `payment.succeeded`, `payment.failed`, `payment.refunded`: the payment; customer. About: `order_id`, `amount`,
       `currency`, and of a payment its `kind`.
-    - `dispute.opened`: the dispute; garage. About: `order`, `number`, `reason`.
-    - `dispute.resolved` (money is given back), `dispute.rejected`: the dispute; both sides. About: `order`, `number`.
-    - `review.published`: the review; customer and garage. `review.rejected`: the review; customer. About: `garage`.
+    - `dispute.opened`: the dispute; garage. About: `order_id`, `number`, `reason`.
+    - `dispute.resolved` (money is given back), `dispute.rejected`: the dispute; both sides. About: `order_id`,
+      `number`.
+    - `review.published`: the review; customer and garage. `review.rejected`: the review; customer. About: `garage_id`.
     """
     rows = await call.home.read(_of(call.user.id, unread=which.unread, after=page.after, limit=page.fetch))
     return page.items(rows, key=lambda notification: notification.id)

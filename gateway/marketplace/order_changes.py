@@ -4,10 +4,11 @@ Each is one statement. The order's row (of an accept, the request's) is locked f
 taken is asked of the locked row; marketplace.transition says which steps there are, for whom.
 """
 
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
-from core.database.statement import Lock, Query, Write
+from core.database.statement import Lock, Query, Row, Write
 from core.errors import Conflict, Forbidden, NotFound, ShardUnavailable
 from core.ids import placement_of
 from core.shard_map.model import RegionSpec
@@ -19,6 +20,8 @@ from gateway.marketplace.sweeps import ending
 from gateway.operations import WRITE, Api, Call, Consistency, Input, Note
 
 api = Api("", tag="orders")
+
+T = TypeVar("T")
 
 AUTO_COMPLETE_HOURS: Final = 48
 SECOND_TAP_S: Final = 60
@@ -96,8 +99,13 @@ def _accept(id: UUID, bid: UUID, customer: UUID, region: RegionSpec) -> Write[Or
     )
 
 
-def step(id: UUID, *, party: UUID, role: str, status: str, note: str | None) -> Write[Order]:
-    """A garage's or driver's step of an order of theirs."""
+def step(
+    id: UUID, *, party: UUID, role: str, status: str, note: str | None, row: Callable[[Row], T], shown: str
+) -> Write[T]:
+    """A garage's or driver's step of an order of theirs. `shown` is the statement that shows the changed row `o`.
+
+    The step that was taken already changes nothing, so that it can be repeated.
+    """
     bucket = placement_of(id).bucket
     return Write(
         bucket=bucket,
@@ -109,9 +117,9 @@ def step(id: UUID, *, party: UUID, role: str, status: str, note: str | None) -> 
                 delivered_at = CASE WHEN $4 = 'delivered' THEN coalesce(delivered_at, now()) ELSE delivered_at END
             WHERE bucket = $1 AND id = $2 AND CASE $5 WHEN 'garage' THEN garage = $3 ELSE driver = $3 END
             RETURNING *)""",
-        sql=f"SELECT {COLUMNS} FROM o",
+        sql=shown,
         args=(bucket, id, party, status, role, note),
-        row=Order.of,
+        row=row,
         if_none=no_order(),
         refusals={"orders_transition": _NOT_NOW},
     )
@@ -192,13 +200,13 @@ def _bid_of_customer(bid: UUID, customer: UUID) -> Query[bool]:
     )
 
 
-async def _change(call: Call, id: UUID, write: Write[Order]) -> Order:
-    """A party's change of an order, as they see it. Where its step does not allow the change, the refusal names it."""
-    place, user = call.at(id), call.user
+async def changed(call: Call, id: UUID, write: Write[T]) -> T:
+    """A party's change of an order. Where its step does not allow the change, the refusal names it."""
+    place = call.at(id)
     try:
-        return (await place.write(write)).seen_by(user.role)
+        return await place.write(write)
     except Conflict as exc:
-        order = await place.read_one(one(id, party=user.id), no_order(), consistency=Consistency.STRONG)
+        order = await place.read_one(one(id, party=call.user.id), no_order(), consistency=Consistency.STRONG)
         if exc.detail in (_NOT_NOW, _NOTHING):
             raise Conflict(f"{exc.detail}: it is {order.status}") from None
         raise
@@ -223,15 +231,18 @@ async def accept(call: Call, bid_id: UUID) -> Order:
 
 @api.patch("/orders/{order_id}/status", intent=WRITE, role=[GARAGE, DRIVER], errors=["conflict"])
 async def change_status(call: Call, order_id: UUID, change: StatusChange) -> Order:
-    """Move an order one step on (409 when it is not at the step before). To set the status that it has is no error.
+    """Move an order one step on (409 when it is not at the step before). To set the status that it has changes nothing.
 
     Drivers may as well use `POST /deliveries/{order_id}/status`.
     """
     user = call.user
     if change.status not in SETTABLE[user.role]:
         raise Forbidden(f"a {user.role} sets {' or '.join(SETTABLE[user.role])}, not {change.status}")
-    write = step(order_id, party=user.id, role=user.role, status=change.status, note=change.note)
-    return await _change(call, order_id, write)
+    shown = f"SELECT {COLUMNS} FROM o"
+    write = step(
+        order_id, party=user.id, role=user.role, status=change.status, note=change.note, row=Order.of, shown=shown
+    )
+    return (await changed(call, order_id, write)).seen_by(call.user.role)
 
 
 @api.post("/orders/{order_id}/cancel", intent=WRITE, role=[CUSTOMER, GARAGE], errors=["conflict"])
@@ -243,7 +254,7 @@ async def cancel(call: Call, order_id: UUID, cancellation: Cancellation) -> Orde
     """
     user = call.user
     write = _cancel(order_id, party=user.id, role=user.role, reason=cancellation.reason)
-    return await _change(call, order_id, write)
+    return (await changed(call, order_id, write)).seen_by(call.user.role)
 
 
 @api.post("/orders/{order_id}/confirm-delivery", intent=WRITE, role=CUSTOMER, errors=["conflict"])
@@ -253,4 +264,4 @@ async def confirm_delivery(call: Call, order_id: UUID) -> Order:
     An order without a delivery becomes `delivered` with the first call, when the part was collected: then its 48 hours
     begin, and a second call, a minute later at the earliest, completes it.
     """
-    return await _change(call, order_id, _confirm(order_id, call.user.id))
+    return (await changed(call, order_id, _confirm(order_id, call.user.id))).seen_by(CUSTOMER)

@@ -13,6 +13,7 @@ from core.database.statement import OWNED, Lock, Query, Row, Write
 from core.errors import Conflict, MeridianError, NotFound
 from core.ids import placement_of
 from core.limits import PAYMENT_JOB_ROWS
+from gateway.marketplace import orders
 from gateway.marketplace.access import oversees
 from gateway.marketplace.money import Money, shown
 from gateway.marketplace.providers.provider import Intent, Kind, Outcome, PaymentProvider, ProviderEvent, State
@@ -25,6 +26,7 @@ from gateway.operations import (
     Consistency,
     Created,
     Input,
+    Items,
     Job,
     Label,
     Output,
@@ -38,16 +40,7 @@ _log = structlog.get_logger("payments")
 
 DEPOSIT_PERCENT: Final = 20
 ENDED: Final = ("cancelled_by_customer", "cancelled_by_garage", "refunded")
-_PAYABLE: Final = (
-    "pending_payment",
-    "confirmed",
-    "preparing",
-    "ready_for_pickup",
-    "collected",
-    "in_transit",
-    "delivered",
-    "completed",
-)
+_NOT_PAYABLE: Final = (*ENDED, "disputed")
 WhatFor = Literal["deposit", "full"]
 Status = Literal["pending", "paid", "failed", "refunded", "partially_refunded"]
 
@@ -132,6 +125,15 @@ def _one(id: UUID, customer: UUID | None) -> Query[Stored]:
     )
 
 
+def _of_order(order: UUID, customer: UUID | None) -> Query[Stored]:
+    return Query(
+        f"""SELECT {_COLUMNS} FROM marketplace.payment p
+            WHERE p.bucket = $1 AND p.order_id = $2 AND ($3::uuid IS NULL OR p.customer = $3) ORDER BY p.id DESC""",
+        (placement_of(order).bucket, order, customer),
+        _stored,
+    )
+
+
 def _start(order: UUID, id: UUID, customer: UUID, kind: WhatFor, provider: str) -> Write[Stored]:
     """The order's pending payment of this kind, or a new one."""
     bucket = placement_of(order).bucket
@@ -145,7 +147,7 @@ def _start(order: UUID, id: UUID, customer: UUID, kind: WhatFor, provider: str) 
                 ELSE t.total - t.paid END AS due
             FROM marketplace.orders t
             WHERE t.bucket = $1 AND t.id = $2 AND t.customer = $3
-                AND (t.status = 'pending_payment' OR $5 = 'full' AND t.status IN ({_words(_PAYABLE)}))),
+                AND (t.status = 'pending_payment' OR $5 = 'full' AND t.status NOT IN ({_words(_NOT_PAYABLE)}))),
         live AS (
             SELECT p.* FROM marketplace.payment p JOIN o ON p.bucket = o.bucket AND p.order_id = o.id
             WHERE p.status <> 'failed' AND (p.status = 'pending' OR p.kind = $5)),
@@ -168,7 +170,7 @@ def _why_not(order: UUID, customer: UUID, kind: WhatFor) -> Query[str]:
     """Why a payment could not be started."""
 
     def why(row: Row) -> str:
-        if row["status"] not in _PAYABLE:
+        if row["status"] in _NOT_PAYABLE:
             return f"this order is {row['status']}: it is not to be paid"
         if row["pending"] is not None:
             return f"a payment ({row['pending']}) of this order is under way: finish that one first"
@@ -328,6 +330,16 @@ async def confirm(call: Call, payment_id: UUID, confirmation: Confirmation) -> P
     event = event_of(outcome, payment_id)
     settled = await place.write(settlement(payment_id, event, provider.name))
     return check(settled, event.kind).to(call.user.id)
+
+
+@api.get("/orders/{order_id}/payments", intent=READ, role=[CUSTOMER, STAFF, ADMIN])
+async def of_order(call: Call, order_id: UUID) -> Items[Payment]:
+    """The payments of an order, the newest first, failed ones with them; all on one page."""
+    place, party = call.at(order_id), None if oversees(call, order_id) else call.user.id
+    payments = await place.read(_of_order(order_id, party))
+    if not payments:
+        await place.read_one(orders.one(order_id, party=party), orders.no_order())
+    return Items[Payment](items=[payment.to(party) for payment in payments])
 
 
 @api.get("/payments/{payment_id}", intent=READ, role=[CUSTOMER, STAFF, ADMIN])

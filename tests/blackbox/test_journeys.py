@@ -91,7 +91,7 @@ async def test_a_customer_finds_a_headlight_and_says_how_it_was(market: Market, 
         )
         bids[bid["garage_name"]] = bid
     for bid in bids.values():
-        await aisha.is_told("bid.submitted", subject=bid["id"], request=request["id"])
+        await aisha.is_told("bid.submitted", subject=bid["id"], request_id=request["id"])
     shown = await aisha.items(f"/requests/{request['id']}/bids")
     assert {(bid["garage_name"], bid["amount"]) for bid in shown} == {
         ("Salwa Road Spares", "280.00"),
@@ -112,11 +112,11 @@ async def test_a_customer_finds_a_headlight_and_says_how_it_was(market: Market, 
     assert re.fullmatch(rf"QA-{month}-\d{{6}}", order["number"]), order["number"]
     assert (order["part_price"], order["delivery_fee"], order["total"]) == ("260.00", "10.00", "270.00")
     assert (order["currency"], order["status"]) == ("QAR", "pending_payment")
-    await salwa.is_told("counter_offer.made", subject=first["id"], bid=chosen["id"])
-    await aisha.is_told("counter_offer.made", subject=second["id"], bid=chosen["id"])
+    await salwa.is_told("counter_offer.made", subject=first["id"], bid_id=chosen["id"])
+    await aisha.is_told("counter_offer.made", subject=second["id"], bid_id=chosen["id"])
     await salwa.is_told("bid.accepted", subject=chosen["id"])
     await wakrah.is_told("bid.rejected", subject=bids["Wakrah Auto Parts"]["id"])
-    assert "decided" in await aisha.refused(f"/bids/{bids['Wakrah Auto Parts']['id']}/accept")
+    assert "accepted already" in await aisha.refused(f"/bids/{bids['Wakrah Auto Parts']['id']}/accept")
 
     # The deposit: one card is declined, another works. Then the rest.
     payments = f"/orders/{order['id']}/payments"
@@ -229,7 +229,7 @@ async def test_a_garage_loses_sells_takes_back_and_reckons(market: Market, phone
     alternator = await asked("Alternator")
     lost = await bid(exit_18, alternator, "450")
     await noura.send(f"/bids/{await bid(rival, alternator, '410')}/accept")
-    await exit_18.is_told("bid.rejected", subject=lost, request=alternator)
+    await exit_18.is_told("bid.rejected", subject=lost, request_id=alternator)
     [own] = await exit_18.items("/bids")
     assert (own["id"], own["status"]) == (lost, "rejected")
 

@@ -136,7 +136,7 @@ BEGIN
     PERFORM meridian.tell(NEW.bucket, 'bid.' || CASE NEW.status WHEN 'pending' THEN 'submitted' ELSE NEW.status END,
         NEW.id, jsonb_build_object(
             'to', ARRAY[CASE WHEN NEW.status IN ('pending', 'withdrawn') THEN NEW.customer ELSE NEW.garage END],
-            'request', NEW.request));
+            'request_id', NEW.request));
     RETURN NULL;
 END $$;
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OF status ON marketplace.bid
@@ -175,7 +175,7 @@ BEGIN
         PERFORM meridian.tell(NEW.bucket,
             'counter_offer.' || CASE NEW.status WHEN 'pending' THEN 'made' ELSE NEW.status END, NEW.id,
             jsonb_build_object('to', ARRAY[CASE NEW.status WHEN 'pending' THEN other ELSE maker END],
-                'bid', NEW.bid, 'request', NEW.request));
+                'bid_id', NEW.bid, 'request_id', NEW.request));
     END IF;
     RETURN NULL;
 END $$;

@@ -60,7 +60,7 @@ BEGIN
     IF NEW.status <> OLD.status AND NEW.status IN ('paid', 'failed') THEN
         PERFORM meridian.tell(NEW.bucket,
             'payment.' || CASE NEW.status WHEN 'paid' THEN 'succeeded' ELSE 'failed' END, NEW.id,
-            jsonb_build_object('to', ARRAY[NEW.customer], 'order', NEW.order_id, 'kind', NEW.kind,
+            jsonb_build_object('to', ARRAY[NEW.customer], 'order_id', NEW.order_id, 'kind', NEW.kind,
                 'amount', NEW.amount::text, 'currency', NEW.currency));
     END IF;
     RETURN NULL;
@@ -95,7 +95,7 @@ CREATE FUNCTION marketplace.refund_changed() RETURNS trigger LANGUAGE plpgsql AS
 BEGIN
     IF NEW.status <> OLD.status AND NEW.status = 'succeeded' THEN
         PERFORM meridian.tell(NEW.bucket, 'payment.refunded', NEW.payment, jsonb_build_object(
-            'to', ARRAY[NEW.customer], 'order', NEW.order_id, 'amount', NEW.amount::text, 'currency', NEW.currency));
+            'to', ARRAY[NEW.customer], 'order_id', NEW.order_id, 'amount', NEW.amount::text, 'currency', NEW.currency));
     END IF;
     RETURN NULL;
 END $$;

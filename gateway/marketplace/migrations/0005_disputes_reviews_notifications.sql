@@ -41,10 +41,10 @@ CREATE FUNCTION marketplace.dispute_changed() RETURNS trigger LANGUAGE plpgsql A
 BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM meridian.tell(NEW.bucket, 'dispute.opened', NEW.id, jsonb_build_object(
-            'to', ARRAY[NEW.garage], 'order', NEW.order_id, 'number', NEW.number, 'reason', NEW.reason));
+            'to', ARRAY[NEW.garage], 'order_id', NEW.order_id, 'number', NEW.number, 'reason', NEW.reason));
     ELSIF NEW.status <> OLD.status THEN
         PERFORM meridian.tell(NEW.bucket, 'dispute.' || NEW.status, NEW.id, jsonb_build_object(
-            'to', ARRAY[NEW.customer, NEW.garage], 'order', NEW.order_id, 'number', NEW.number));
+            'to', ARRAY[NEW.customer, NEW.garage], 'order_id', NEW.order_id, 'number', NEW.number));
     END IF;
     RETURN NULL;
 END $$;
@@ -84,7 +84,7 @@ BEGIN
         -- No order: the garage would know by it whose review this is.
         PERFORM meridian.tell(NEW.bucket, 'review.' || NEW.status, NEW.id, jsonb_build_object(
             'to', CASE NEW.status WHEN 'published' THEN ARRAY[NEW.garage, NEW.customer] ELSE ARRAY[NEW.customer] END,
-            'garage', NEW.garage));
+            'garage_id', NEW.garage));
     END IF;
     RETURN NULL;
 END $$;

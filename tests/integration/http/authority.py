@@ -107,6 +107,7 @@ AUTHORITY: Final[Mapping[str, Rule]] = {
     "deliveries_move": _own(DRIVER, thing="order:ready_for_pickup", body={"status": "collected"}),
     # Money
     "payments_create": _own(CUSTOMER, thing="order", body=PAYMENT),
+    "payments_of_order": _own(CUSTOMER, *OVERSEERS, thing="order"),
     "payments_one": _own(CUSTOMER, *OVERSEERS, thing="payment"),
     "payments_confirm": _own(CUSTOMER, thing="payment", body=METHOD),
     "payments_refund": _own(*OVERSEERS, thing="payment:paid", body={"amount": "1.00", "reason": "A scratch"}),

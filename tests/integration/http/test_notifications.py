@@ -69,7 +69,7 @@ async def test_what_happens_to_a_deal_is_told_to_its_parties_who_read_it(
     runtimes = [client.runtime for client in (gateway, other_gateway) * 2 if client.runtime is not None]
     await asyncio.gather(*(everywhere(JOBS[0], runtime) for runtime in runtimes))
     (bid,) = await told(gateway, customer, "bid.submitted")
-    assert (bid["subject"], bid["about"], bid["read_at"]) == (deal.bid["id"], {"request": deal.request["id"]}, None)
+    assert (bid["subject"], bid["about"], bid["read_at"]) == (deal.bid["id"], {"request_id": deal.request["id"]}, None)
     kinds = ("bid.accepted", "order.status_changed", "order.status_changed")
     order, begun, _ = sorted(
         await told(gateway, garage, *kinds), key=lambda n: n["about"].get("from", ""), reverse=True
