@@ -182,10 +182,10 @@ async def own(call: Call, which: Which, page: Page) -> PartialItems[DriverDelive
 
 @api.post("/deliveries/{order_id}/status", intent=WRITE, role=DRIVER, errors=["conflict"])
 async def move(call: Call, order_id: UUID, step: DeliveryStep) -> DriverDelivery:
-    """Say that a delivery of your own was collected, is in transit, or was delivered: in this order (otherwise 409). To
-    repeat a step changes nothing.
+    """Say that a delivery of your own was collected, is in transit, or was delivered: in this order (otherwise 409).
 
-    With `delivered` the customer's 48 hours begin in which they may dispute it; afterwards the order is completed.
+    To repeat a step changes nothing. With `delivered` the customer's 48 hours begin in which they may dispute it;
+    afterwards the order is completed.
     """
     write = take_step(
         order_id,

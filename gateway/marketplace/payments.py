@@ -13,9 +13,9 @@ from core.database.statement import OWNED, Lock, Query, Row, Write
 from core.errors import Conflict, MeridianError, NotFound
 from core.ids import placement_of
 from core.limits import PAYMENT_JOB_ROWS
-from gateway.marketplace import orders
 from gateway.marketplace.access import oversees
 from gateway.marketplace.money import Money, shown
+from gateway.marketplace.orders import no_order
 from gateway.marketplace.providers.provider import Intent, Kind, Outcome, PaymentProvider, ProviderEvent, State
 from gateway.marketplace.roles import ADMIN, CUSTOMER, STAFF
 from gateway.operations import (
@@ -125,12 +125,14 @@ def _one(id: UUID, customer: UUID | None) -> Query[Stored]:
     )
 
 
-def _of_order(order: UUID, customer: UUID | None) -> Query[Stored]:
+def _of_order(order: UUID, customer: UUID | None) -> Query[Stored | None]:
+    """The payments of an order, the newest first; None for one that has none, and no row where there is no order."""
     return Query(
-        f"""SELECT {_COLUMNS} FROM marketplace.payment p
-            WHERE p.bucket = $1 AND p.order_id = $2 AND ($3::uuid IS NULL OR p.customer = $3) ORDER BY p.id DESC""",
+        f"""SELECT {_COLUMNS} FROM marketplace.orders o
+            LEFT JOIN marketplace.payment p ON p.bucket = o.bucket AND p.order_id = o.id
+            WHERE o.bucket = $1 AND o.id = $2 AND ($3::uuid IS NULL OR o.customer = $3) ORDER BY p.id DESC""",
         (placement_of(order).bucket, order, customer),
-        _stored,
+        lambda row: None if row["id"] is None else _stored(row),
     )
 
 
@@ -335,11 +337,11 @@ async def confirm(call: Call, payment_id: UUID, confirmation: Confirmation) -> P
 @api.get("/orders/{order_id}/payments", intent=READ, role=[CUSTOMER, STAFF, ADMIN])
 async def of_order(call: Call, order_id: UUID) -> Items[Payment]:
     """The payments of an order, the newest first, failed ones with them; all on one page."""
-    place, party = call.at(order_id), None if oversees(call, order_id) else call.user.id
-    payments = await place.read(_of_order(order_id, party))
+    party = None if oversees(call, order_id) else call.user.id
+    payments = await call.at(order_id).read(_of_order(order_id, party))
     if not payments:
-        await place.read_one(orders.one(order_id, party=party), orders.no_order())
-    return Items[Payment](items=[payment.to(party) for payment in payments])
+        raise no_order()
+    return Items[Payment](items=[payment.to(party) for payment in payments if payment is not None])
 
 
 @api.get("/payments/{payment_id}", intent=READ, role=[CUSTOMER, STAFF, ADMIN])
