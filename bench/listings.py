@@ -122,15 +122,16 @@ _SERVING: Final[ContextVar[bool]] = ContextVar("serving", default=False)
 
 
 @contextmanager
-def recorded() -> Iterator[list[Sent]]:
-    """The statements that the calls of this process's gateway send meanwhile; not what its background work does."""
+def recorded(database: str) -> Iterator[list[Sent]]:
+    """The statements that calls of this process's gateways send to a database meanwhile; not their background work."""
     sent: list[Sent] = []
     fetch = Pool.fetch
 
     async def recording(
         pool: Pool, sql: str, args: Sequence[object], *, deadline: float, writes: bool, lock: Lock | None = None
     ) -> list[Row]:
-        if _SERVING.get():
+        named: Any = pool._pool  # asyncpg keeps to itself what a pool connects to
+        if _SERVING.get() and named._connect_kwargs["database"] == database:
             sent.append(Sent(pool._at.port, sql, args))
         return await fetch(pool, sql, args, deadline=deadline, writes=writes, lock=lock)
 
@@ -147,6 +148,11 @@ class Asker:
     region: str
     known: Known
     places: Mapping[str, str]
+
+    @property
+    def database(self) -> str:
+        """The database of the region's shards."""
+        return self.runtime.fleet.regions[RegionName(self.region)].spec.shards[0].database
 
     def credentials(self, role: str) -> dict[str, str]:
         """The header that says who asks."""

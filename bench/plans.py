@@ -106,7 +106,7 @@ async def explained(
     found: dict[str, list[Explained]] = {}
     for name, ways in LISTINGS.items():
         for listing in ways:
-            with recorded() as sent:
+            with recorded(asker.database) as sent:
                 await asker.ask(listing)
             query = " ".join(f"{key}={value}" for key, value in listing.query.items())
             called = f"{name} as {listing.role} {query}".strip()

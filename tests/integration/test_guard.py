@@ -21,12 +21,15 @@ from core.region import Ask
 from core.shard_map import ShardMap
 from tests.system import SHARDS, Client, Person, Phones, System, until
 
+pytestmark = pytest.mark.usefixtures("no_jobs")
+
 LOCK_CLASS = 1297237070
 MD001 = "MD001"
 CHECK_VIOLATION = "23514"
 
 INSERT = """INSERT INTO marketplace.request (bucket, id, customer, car_make, car_model, car_year, part_description,
-    condition_required, expires_at) VALUES ($1, $2, $3, 'Toyota', 'Hilux', 2020, 'Mirror', 'any', now())"""
+    condition_required, expires_at) VALUES ($1, $2, $3, 'Toyota', 'Hilux', 2020, 'Mirror', 'any',
+    now() + interval '1 day')"""
 
 
 def new_id(bucket: int, region_code: int = 2) -> UUID:

@@ -10,6 +10,8 @@ from bench.plans import explained
 from gateway.marketplace import SERVICE
 from tests.integration.year import Year
 
+pytestmark = pytest.mark.usefixtures("no_jobs")
+
 WAYS = [(name, listing) for name, ways in LISTINGS.items() for listing in ways]
 
 
@@ -35,7 +37,7 @@ async def test_whoever_has_written_nothing_is_answered_by_replicas_alone(
     """The scaling guide: dashboards, reports, search and review listings are read from replicas. So is every list."""
     year = years[region]
     for name, listing in WAYS:
-        with recorded() as sent:
+        with recorded(year.asker.database) as sent:
             await year.asker.ask(listing)
         assert {year.shards[statement.port] for statement in sent}, name
         assert not {statement.port for statement in sent} & set(year.primaries), name
@@ -43,7 +45,7 @@ async def test_whoever_has_written_nothing_is_answered_by_replicas_alone(
 
 async def statements(year: Year, listing: Listing, rows: int) -> Counter[str]:
     """How many statements a page of so many rows sends to each shard."""
-    with recorded() as sent:
+    with recorded(year.asker.database) as sent:
         answer = await year.asker.ask(listing, **({"limit": rows} if listing.paged else {}))
     if listing.paged:
         assert len(answer["items"]) == rows, f"{listing} has only {len(answer['items'])}"
