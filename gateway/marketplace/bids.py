@@ -205,10 +205,12 @@ def _withdraw(id: UUID, garage: UUID) -> Write[Bid]:
     )
 
 
-def _is_there(request: UUID) -> Query[bool]:
+def _seen_by(request: UUID, customer: UUID | None) -> Query[bool]:
+    """One row, if there is such a request; with `customer`, if it is theirs."""
     return Query(
-        "SELECT true AS there FROM marketplace.request WHERE bucket = $1 AND id = $2",
-        (placement_of(request).bucket, request),
+        """SELECT true AS there FROM marketplace.request
+           WHERE bucket = $1 AND id = $2 AND ($3::uuid IS NULL OR customer = $3)""",
+        (placement_of(request).bucket, request, customer),
         lambda row: bool(row["there"]),
     )
 
@@ -323,7 +325,7 @@ async def submit(call: Call, request_id: UUID, bid: NewBid) -> Created[Bid]:
         if bid.images:
             await home.prepare(_detach(garage, id, bid.images))
         if isinstance(exc, Conflict | Invalid):
-            await place.read_one(_is_there(request_id), _no_request(), consistency=Consistency.STRONG)
+            await place.read_one(_seen_by(request_id, None), _no_request(), consistency=Consistency.STRONG)
         raise
     return Created(made)
 
@@ -337,15 +339,6 @@ async def of_request(call: Call, request_id: UUID, page: Page) -> Items[Bid]:
     if not bids and page.after is None:
         await place.read_one(_seen_by(request_id, customer), _no_request())
     return page.items(bids, key=lambda bid: bid.id)
-
-
-def _seen_by(request: UUID, customer: UUID | None) -> Query[bool]:
-    return Query(
-        """SELECT true AS there FROM marketplace.request
-           WHERE bucket = $1 AND id = $2 AND ($3::uuid IS NULL OR customer = $3)""",
-        (placement_of(request).bucket, request, customer),
-        lambda row: bool(row["there"]),
-    )
 
 
 @api.get("/bids", intent=READ, role=GARAGE)
