@@ -135,34 +135,41 @@ class Shard:
         """
         self._refuse_lost(terms)
         sql, args = compose(write, receipt)
+        repeated = False
         try:
-            node, rows = await self._on_primary(
+            node, rows, repeated = await self._on_primary(
                 lambda node: node.fetch(sql, args, deadline=terms.deadline, writes=True, lock=write.lock),
                 deadline=terms.deadline,
                 repeatable=receipt is not None,
             )
         except Refused as exc:
             failure = _refusal(write.refusals.get(exc.constraint, "this contradicts what is stored"))
+            repeated = exc.repeated
         except (Conflict, OutcomeUnknown) as exc:
             failure = exc
         else:
             if rows:
                 return Reply(write.row(rows[0]), "primary", await self._position(node, terms))
             failure = write.if_none
-        outcome = None if receipt is None else await self._outcome_instead_of(failure, receipt, write, terms)
+        outcome = None if receipt is None else await self._outcome_instead_of(failure, receipt, write, terms, repeated)
         if outcome is None:
             raise failure
         return outcome
 
     async def _outcome_instead_of(
-        self, failure: MeridianError, receipt: ReceiptKey, write: Write[T], terms: Terms
+        self, failure: MeridianError, receipt: ReceiptKey, write: Write[T], terms: Terms, repeated: bool
     ) -> Reply[T] | None:
-        """The stored outcome, if any. That it cannot be asked for does not make an unknown outcome a known one."""
+        """The stored outcome, if any. That it cannot be asked for does not make an unknown outcome a known one.
+
+        `repeated`: the failure is that of a second try, which says nothing of the first.
+        """
         try:
             return await self._outcome(receipt, write, terms)
         except (Unavailable, DeadlineExceeded):
             if isinstance(failure, OutcomeUnknown):
                 raise failure from None
+            if repeated:
+                raise OutcomeUnknown("the write was cut off; it may or may not have happened") from None
             raise
 
     async def _outcome(self, receipt: ReceiptKey, write: Write[T], terms: Terms) -> Reply[T] | None:
@@ -280,8 +287,10 @@ class Shard:
 
     async def _on_primary(
         self, run: Callable[[Node], Awaitable[T]], *, deadline: float, repeatable: bool
-    ) -> tuple[Node, T]:
+    ) -> tuple[Node, T, bool]:
         """Run on the primary. A second try only if nothing had been sent, or if the write carries a receipt.
+
+        Answers the node, what it said, and whether that was to a second try after a first that had been sent.
 
         Once something was sent and no answer came, every failure but a refused row is OutcomeUnknown, whatever became
         of the second try.
@@ -290,14 +299,15 @@ class Shard:
         node = self._primary()
         for attempt in range(1, WRITE_ATTEMPTS_MAX + 1):
             try:
-                return node, await run(node)
+                return node, await run(node), sent
             except NodeLost as exc:
                 await node.lost()
                 sent, failure = sent or exc.sent, exc.detail
             except RoleChanged as exc:
                 node.watch.look_again()
                 failure = exc.detail
-            except Refused:
+            except Refused as exc:
+                exc.repeated = sent
                 raise  # by a row that is there: ours, if the first try got through, and then its outcome is stored
             except MeridianError as exc:
                 if not sent:

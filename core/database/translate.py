@@ -39,11 +39,12 @@ class RecoveryConflict(ShardUnavailable):
 
 
 class Refused(Conflict):
-    """A constraint refused the row; `constraint` is its name."""
+    """A constraint refused the row; `constraint` is its name. `repeated`: an earlier try of the write had been sent."""
 
     def __init__(self, constraint: str) -> None:
         super().__init__(f"constraint {constraint}")
         self.constraint = constraint
+        self.repeated = False
 
 
 _GOING_DOWN = ("57P01", "57P02", "57P03", "57P05")

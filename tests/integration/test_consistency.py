@@ -16,6 +16,7 @@ from core.database.node import Node
 from core.database.shard import Consistency, Shard, Terms
 from core.database.statement import Query, ReceiptKey, Write
 from core.database.token import LSN_UNKNOWN, TokenEntry
+from core.database.translate import NodeLost, Refused
 from core.errors import Invalid, OutcomeUnknown, PoolExhausted, ShardUnavailable
 from core.ids import placement_of
 from tests.system import Answer, Client, Person, Phones, System, until
@@ -355,6 +356,31 @@ async def test_an_unknown_outcome_that_a_full_pool_does_not_let_be_looked_up_is_
     receipt = ReceiptKey(UUID(person.id), "unknown", b"this request")
     with pytest.raises(OutcomeUnknown, match="cut"):
         await shard.write(renaming(person, "Perhaps"), terms(shard), receipt)
+
+
+@pytest.mark.parametrize("second", [[], Refused("some_rule")], ids=["nothing matched", "refused"])
+async def test_the_failure_of_a_second_try_is_not_told_while_the_firsts_outcome_cannot_be_looked_up(
+    gateway: Client, phones: Phones, monkeypatch: pytest.MonkeyPatch, second: list[Any] | Refused
+) -> None:
+    person = await gateway.register(phones.qatar())
+    shard = shard_of(gateway, person)
+    answers: list[Any] = [NodeLost("cut", sent=True), second]
+
+    async def fetch(*_: object, **__: object) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def full(*_: object) -> None:
+        raise PoolExhausted("pool exhausted")
+
+    monkeypatch.setattr(primary_of(shard), "fetch", fetch)
+    monkeypatch.setattr(shard, "_outcome", full)
+    receipt = ReceiptKey(UUID(person.id), "second", b"this request")
+    with pytest.raises(OutcomeUnknown):
+        await shard.write(renaming(person, "Perhaps"), terms(shard), receipt)
+    assert answers == []
 
 
 async def test_a_watchers_connection_that_is_cut_does_not_stop_the_shards_writes(
