@@ -1,37 +1,23 @@
-"""Static assets from memory: prepared once, so that a request is a look-up and a comparison."""
+"""Static assets from memory, answered by name."""
 
-import gzip
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Final
 from urllib.parse import parse_qs, unquote
 
 from edge import folder as folders
 from edge.media import is_packed, type_of
 from edge.messages import Fields, Request, Response
-from edge.negotiation import holds, prefers_gzip
-
-METHODS: Final = ("GET", "HEAD")
-IMMUTABLE: Final = "public, max-age=31536000, immutable"
-_GZIP_WORTH_IT: Final = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    etag: str
-    content: bytes
-    encoding: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Asset:
-    media_type: str
-    fingerprint: str
-    plain: _Body
-    gzipped: _Body | None
+from edge.prepared import (
+    COMPRESSORS,
+    IMMUTABLE,
+    METHODS,
+    Compressor,
+    Prepared,
+    prepare,
+    problem,
+    refuse_method,
+    respond,
+)
 
 
 class Assets:
@@ -51,9 +37,10 @@ class Assets:
         max_age_s: int = 60,
         missing_max_age_s: int = 10,
         headers: Fields = (),
+        compressors: Mapping[str, Compressor] = COMPRESSORS,
     ) -> None:
-        """`files`: name -> content. `headers` are added to every answer."""
-        self._assets = {name: _prepared(name, body) for name, body in files.items()}
+        """`files`: name -> content. `headers` are added to every answer. `compressors` by content coding."""
+        self._assets = {name: _prepared(name, body, compressors) for name, body in files.items()}
         self._fingerprinted = {_marked(name, asset.fingerprint): name for name, asset in self._assets.items()}
         self._prefix = prefix.rstrip("/")
         self._index = index
@@ -70,25 +57,27 @@ class Assets:
         files_max: int = folders.FILES_MAX,
         bytes_max: int = folders.BYTES_MAX,
         headers: Fields = (),
+        compressors: Mapping[str, Compressor] = COMPRESSORS,
     ) -> "Assets":
         """The assets of a folder. Raises FolderTooLarge, or NotADirectoryError when there is no such folder."""
         files = folders.read_folder(folder, files_max=files_max, bytes_max=bytes_max)
-        return cls(files, prefix=prefix, headers=headers)
+        return cls(files, prefix=prefix, headers=headers, compressors=compressors)
 
     def url(self, name: str) -> str:
         """The path of an asset with its fingerprint, which may be kept for ever. Raises KeyError."""
         return f"{self._prefix}/{name}?v={self._assets[name].fingerprint}"
 
     def handle(self, request: Request) -> Response:
-        """The answer to a request: 200, 304, 404 or 405."""
+        """The answer to a request: 200, 206, 304, 404, 405 or 416."""
         if request.method not in METHODS:
-            return self._refused()
+            return refuse_method(request, self._headers)
         name = self._name(request.path)
         asset = self._assets.get(name) if name is not None else None
         if name is not None and asset is None and name in self._fingerprinted:
             return self._found(request, self._assets[self._fingerprinted[name]], IMMUTABLE)
         if asset is None:
-            return self._missing(request)
+            said: Fields = (("Cache-Control", self._missing_control), *self._headers)
+            return problem(request, 404, "not_found", "Not found", "there is no such asset", said)
         # A fingerprint that is not this content's belongs to another release: cached for a year it would be wrong.
         is_current = parse_qs(request.query).get("v") == [asset.fingerprint]
         return self._found(request, asset, IMMUTABLE if is_current else self._plain_control)
@@ -101,59 +90,15 @@ class Assets:
         except UnicodeDecodeError:
             return None
 
-    def _found(self, request: Request, asset: _Asset, control: str) -> Response:
-        packed = asset.gzipped if prefers_gzip(request.field("Accept-Encoding")) else None
-        chosen = packed or asset.plain
-        vary: Fields = (("Vary", "Accept-Encoding"),) if asset.gzipped else ()
-        common: Fields = (("Cache-Control", control), ("ETag", chosen.etag), *vary, *self._headers)
-        if holds(request.field("If-None-Match"), chosen.etag):
-            return Response(304, common)
-        encoding: Fields = (("Content-Encoding", chosen.encoding),) if chosen.encoding else ()
-        length = ("Content-Length", str(len(chosen.content)))
-        body = chosen.content if request.method == "GET" else b""
-        return Response(200, (("Content-Type", asset.media_type), length, *encoding, *common), body)
-
-    def _missing(self, request: Request) -> Response:
-        body = _problem(404, "not_found", "Not found", "there is no such asset")
-        common = _problem_fields(body, self._missing_control)
-        return Response(404, (*common, *self._headers), body if request.method == "GET" else b"")
-
-    def _refused(self) -> Response:
-        allowed = ", ".join(METHODS)
-        body = _problem(405, "method_not_allowed", "Method not allowed", f"only {allowed} are possible here")
-        return Response(405, (*_problem_fields(body, "no-store"), ("Allow", allowed), *self._headers), body)
+    def _found(self, request: Request, asset: Prepared, control: str) -> Response:
+        vary: Fields = (("Vary", "Accept-Encoding"),) if asset.codings else ()
+        return respond(request, asset, (("Cache-Control", control), *vary, *self._headers))
 
 
-def fingerprint_of(body: bytes) -> str:
-    """The fingerprint of a content: 16 hexadecimal digits of its BLAKE2b."""
-    return blake2b(body, digest_size=8).hexdigest()
-
-
-def _prepared(name: str, body: bytes) -> _Asset:
-    fingerprint = fingerprint_of(body)
-    gzipped = None
-    if not is_packed(name):
-        # mtime=0: the same content gives the same bytes on every server, as a strong ETag promises.
-        small = gzip.compress(body, 9, mtime=0)
-        if len(small) < len(body) * _GZIP_WORTH_IT:
-            gzipped = _Body(f'"{fingerprint}-gzip"', small, "gzip")
-    return _Asset(type_of(name), fingerprint, _Body(f'"{fingerprint}"', body), gzipped)
+def _prepared(name: str, body: bytes, compressors: Mapping[str, Compressor]) -> Prepared:
+    return prepare(body, type_of(name), {} if is_packed(name) else compressors)
 
 
 def _marked(name: str, fingerprint: str) -> str:
     path = PurePosixPath(name)
     return str(path.with_name(f"{path.stem}.{fingerprint}{path.suffix}"))
-
-
-def _problem(status: int, code: str, title: str, detail: str) -> bytes:
-    """A problem without a request id: an answer that may be cached belongs to no single request."""
-    members = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    return json.dumps(members).encode()
-
-
-def _problem_fields(body: bytes, control: str) -> Fields:
-    return (
-        ("Content-Type", "application/problem+json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", control),
-    )
