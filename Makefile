@@ -15,8 +15,8 @@ help: ## this list
 run: $(READY) ## start the two-region system on this machine, with real servers (Ctrl-C stops it)
 	@$(BIN)/meridian local $(ARGS)
 
-test: $(READY) $(NODE_READY) ## run every test, on real servers
-	@$(BIN)/pytest $(ARGS)
+test: $(READY) $(NODE_READY) ## run every test, on real servers; ARGS="tests/unit -x" goes to pytest instead
+	@$(BIN)/$(if $(ARGS),pytest $(ARGS),python -m tests)
 
 check: $(READY) ## format, lint, types, SQL, containers
 	@$(BIN)/ruff format --check .

@@ -107,6 +107,14 @@ ISSUER_ASK_AGAIN_S: Final = 30.0  # an unknown key id makes the issuer be asked 
 ISSUER_BODY_BYTES_MAX: Final = 256 * 1024
 ISSUER_KEYS_MAX: Final = 64
 
+EDGE_FRESH_MAX_S: Final = 300  # of what changes: so long an edge that was never told may be wrong
+EDGE_GROUPS_WAITING_MAX: Final = 10_000  # for one edge that does not answer
+EDGE_TELL_TIMEOUT_S: Final = 2.0
+EDGE_TELL_PAUSE_S: Final = 0.5
+EDGE_TELL_PAUSE_MAX_S: Final = 15.0
+EDGE_LAST_WORDS_S: Final = 1.0  # for what is left to tell when the gateway stops
+EDGES_MAX: Final = 64
+
 PAYMENT_PROVIDER_TIMEOUT_S: Final = 6.0  # for one question, whatever calls it takes
 PAYMENT_SIGNATURE_AGE_MAX_S: Final = 300.0
 PAYMENT_JOB_ROWS: Final = 20  # asked for side by side
@@ -134,4 +142,6 @@ assert PROBE_INTERVAL_S + LIMITER_STORE_TIMEOUT_S + BREAKER_PAUSE_MAX_S < EVIDEN
 assert PAYMENT_PROVIDER_TIMEOUT_S < JOB_ROUND_S
 assert PAYMENT_PROVIDER_TIMEOUT_S * 2 < REQUEST_DEADLINE_S
 assert ISSUER_KEY_WAIT_S < REQUEST_DEADLINE_S / 2
+assert EDGE_TELL_TIMEOUT_S < EDGE_TELL_PAUSE_MAX_S < EDGE_FRESH_MAX_S
+assert LAG_MAX_MS / 1000 < EDGE_FRESH_MAX_S
 assert ISSUER_TIMEOUT_S < ISSUER_ASK_AGAIN_S < ISSUER_PAUSE_MAX_S < ISSUER_REFRESH_S

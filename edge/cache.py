@@ -1,20 +1,32 @@
 """Stored answers: what is kept of one, and the Protocol of whatever keeps them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from edge.messages import Fields
+from edge.messages import Fields, Response
+
+
+class Memo:
+    """An entry's answer to a plain GET as it was last made: it changes but once a second, with its Age."""
+
+    __slots__ = ("response", "second")
+
+    def __init__(self) -> None:
+        self.second = -1
+        self.response: Response | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A stored answer, whole and ready to go out. Times are Unix seconds, durations seconds.
 
-    `selecting` are the header values of its request that Vary names, as (lower-case name, normalised value) in order of
-    names. `initial_age_s` is the age it had at `received_at` (RFC 9111 4.2.3). `fresh_s` is its freshness lifetime;
-    beyond it, it may be used for `while_revalidating_s` while it is being refreshed and for `if_error_s` while the origin
-    fails. `always_validate` is no-cache. A softly purged entry is stale since `purged_at`.
+    `selecting` are the header values of its request that Vary names, as (lower-case name, normalised value) in order
+    of names. `initial_age_s` is the age it had at `received_at` (RFC 9111 4.2.3). `fresh_s` is its freshness lifetime;
+    beyond it, it may be used for `while_revalidating_s` while it is being refreshed and for `if_error_s` while the
+    origin fails (None: it did not say; then the edge's own bound holds, while there is no origin to be reached).
+    `always_validate` is no-cache. `obeys_max_stale`: a client may ask for it stale. `is_for_all`: requests with
+    Authorization may be answered from it. A softly purged entry is stale since `purged_at`.
     """
 
     status: int
@@ -27,23 +39,46 @@ class Entry:
     initial_age_s: float
     fresh_s: float
     while_revalidating_s: float = 0.0
-    if_error_s: float = 0.0
+    if_error_s: float | None = None
     always_validate: bool = False
+    obeys_max_stale: bool = True
+    is_for_all: bool = True
     purged_at: float | None = None
+    memo: Memo = field(default_factory=Memo, init=False, compare=False, repr=False)
+
+    def age_s(self, now: float) -> float:
+        """Its age at a moment (RFC 9111 4.2.3); a clock set back makes it no younger than it came."""
+        return self.initial_age_s + max(0.0, now - self.received_at)
+
+    def stale_s(self, now: float) -> float:
+        """For how long it has been stale; 0 or less while it is fresh."""
+        since = self.age_s(now) - self.fresh_s
+        return since if self.purged_at is None else max(since, now - self.purged_at, 0.0)
+
+    def ttl_s(self, now: float) -> int:
+        """For how long it stays fresh, in whole seconds as its Age is; 0 or less once it is stale."""
+        left = int(self.fresh_s) - int(self.age_s(now))
+        return left if self.purged_at is None else min(left, -int(now - self.purged_at), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Purge:
     """What is no longer to be trusted: one url (path and query), one group, or all of one region; exactly one of them.
 
-    A soft purge leaves stale what it finds, so that it can still be served while it is refreshed or the origin is down; a
-    hard one forgets it.
+    A soft purge leaves stale what it finds, so that it can still be served while it is refreshed or the origin is down;
+    a hard one forgets it.
     """
 
     url: str | None = None
     group: str | None = None
     region: str | None = None
     hard: bool = False
+
+    def meets(self, key: str, entry: Entry) -> bool:
+        """Whether it is about this entry."""
+        if self.url is not None:
+            return self.url == key
+        return self.group in entry.groups if self.group is not None else self.region == entry.region
 
 
 class Cache(Protocol):

@@ -150,7 +150,9 @@ def tell(response: web.StreamResponse, context: Context) -> None:
 
 def _of_network(signals: Signals) -> Signals:
     """What the network says of a request, and nothing that its sender may choose."""
-    return Signals(country=signals.country, peer=signals.peer, forwarded_for=signals.forwarded_for)
+    return Signals(
+        country=signals.country, peer=signals.peer, forwarded_for=signals.forwarded_for, vouched=signals.vouched
+    )
 
 
 def _number(decision: Decision) -> str | None:

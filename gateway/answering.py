@@ -1,4 +1,7 @@
-"""What every answer carries, whoever made it: cross-origin permission, limits, security headers. And the preflights."""
+"""What every answer carries, whoever made it: limits, cross-origin permission, security headers, what caches may do.
+
+And the preflights.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -8,11 +11,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from gateway.admission import tell
 from gateway.boundary import CONTEXT
+from gateway.caching import fit_for_caches
 from gateway.cors import Cors
 from gateway.security_headers import add_missing, security_headers
 
 Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 _VARY: Final = "Vary"
+_PROTOCOL: Final = "X-Forwarded-Proto"  # believed of anybody: it only decides whether HTTPS is promised to who said it
 
 
 def finishing(cors: Cors, *, production: bool) -> Prepare:
@@ -27,6 +32,8 @@ def finishing(cors: Cors, *, production: bool) -> Prepare:
             _permit(request, response, cors)
         response.headers["Server"] = always["Server"]  # aiohttp has filled in its own and Python's versions by now
         add_missing(response.headers, always)
+        secure = request.secure or request.headers.get(_PROTOCOL) == "https"
+        fit_for_caches(response.headers, authorized="Authorization" in request.headers, secure=secure)
 
     return finish
 

@@ -18,13 +18,17 @@ from core.database.token import TokenSigner
 from core.fleet import Fleet
 from core.ids import IdMaker
 from core.limiter import Limiters
+from core.limits import EDGE_FRESH_MAX_S
 from core.sessions import SessionStore, open_sessions
 from core.shard_map import Address, RegionSpec, ShardMap, load, single_server
 from core.storage.opening import open_storage
 from core.storage.storage import Storage
+from edge.reference.reference import FRESHNESS
 from gateway import jobs, migrations
 from gateway.admission import Admission
 from gateway.credentials import Credentials
+from gateway.edges import Edges, Telling
+from gateway.fixed import application_assets
 from gateway.geography.resolve import Geography
 from gateway.geography.trust import TrustedProxies
 from gateway.jwks import Issuer
@@ -32,6 +36,7 @@ from gateway.map_watch import MapWatch
 from gateway.marketplace import SERVICE
 from gateway.metrics import Metrics
 from gateway.passwords import Passwords
+from gateway.reference import References
 from gateway.runtime import MapInForce, Runtime
 from gateway.settings import Settings, environment, secrets_of
 from gateway.signing import Signer
@@ -107,10 +112,11 @@ async def running(
         )
         stack.push_async_callback(limiters.close)
         issuer = await stack.enter_async_context(_issuer(settings, now, on_event))
+        edges = await stack.enter_async_context(_edges(settings, now, on_event, metrics))
         passwords = Passwords()
         stack.callback(passwords.close)
         parts = await stack.enter_async_context(SERVICE.open(variables()))
-        runtime = _assemble(settings, shard_map, fleet, limiters, issuer, passwords, metrics, parts, now)
+        runtime = _assemble(settings, shard_map, fleet, limiters, issuer, edges, passwords, metrics, parts, now)
         tasks = await stack.enter_async_context(Tasks())
         if _migrates(settings):
             await migrations.bring_up(runtime)
@@ -136,6 +142,7 @@ def _assemble(
     fleet: Fleet,
     limiters: Limiters,
     issuer: Issuer | None,
+    edges: Edges,
     passwords: Passwords,
     metrics: Metrics,
     parts: Any,
@@ -179,6 +186,9 @@ def _assemble(
         metrics=metrics,
         admission=admission,
         issuer=issuer,
+        edges=edges,
+        assets=application_assets(settings.assets_folder) if settings.assets_folder else None,
+        references=_references(settings, shard_map, edges),
         new_id=IdMaker(lambda: int(now() * 1000), secrets.randbits),
         load_session=SERVICE.load_session,
         parts=parts,
@@ -200,6 +210,34 @@ async def _issuer(settings: Settings, now: Callable[[], float], on_event: OnChan
             wall=lambda: datetime.fromtimestamp(now(), UTC),
             on_event=on_event,
         )
+
+
+@asynccontextmanager
+async def _edges(
+    settings: Settings, now: Callable[[], float], on_event: OnChange, metrics: Metrics
+) -> AsyncIterator[Edges]:
+    """The edges to tell of changes; a change is seen by whoever is asked once the slowest replica read from has it."""
+    token = settings.edge_purge_token
+    async with ClientSession() as session:
+        telling = Telling(
+            token=token.get_secret_value() if token else "",
+            session=session,
+            clock=asyncio.get_running_loop().time,
+            wall=lambda: datetime.fromtimestamp(now(), UTC),
+            on_event=on_event,
+            replicated_s=min(settings.db_replica_lag_max / 1000, EDGE_FRESH_MAX_S),
+            count=lambda outcome: metrics.edges_told.labels(outcome).inc(),
+        )
+        yield Edges(settings.edges, telling)
+
+
+def _references(settings: Settings, shard_map: ShardMap, edges: Edges) -> References:
+    return References(
+        shard_map,
+        folder=settings.reference_folder,
+        freshness=FRESHNESS if settings.is_production else "no-cache",
+        on_change=edges.changed,
+    )
 
 
 def redis_url_of(region: RegionSpec, settings: Settings) -> str | None:
@@ -237,6 +275,10 @@ def _start_tasks(tasks: Tasks, runtime: Runtime, variables: Callable[[], Mapping
     tasks.start("jobs", jobs.run(runtime, [*jobs.ENGINE_JOBS, *SERVICE.jobs]))
     if runtime.issuer is not None:
         tasks.start("issuer", runtime.issuer.run())
+    if runtime.edges.are_told:
+        tasks.start("edges", runtime.edges.run())
+    if runtime.settings.reference_folder is not None:
+        tasks.start("reference", runtime.references.run())
     if runtime.settings.shard_map is not None:
         tasks.start("map watch", _map_watch(runtime, runtime.settings.shard_map, variables).run())
 
@@ -244,6 +286,7 @@ def _start_tasks(tasks: Tasks, runtime: Runtime, variables: Callable[[], Mapping
 def _map_watch(runtime: Runtime, path: Path, variables: Callable[[], Mapping[str, str]]) -> MapWatch:
     async def adopt(shard_map: ShardMap) -> None:
         require_stores(shard_map, runtime.settings)
+        await runtime.references.adopt(shard_map)  # first: a region that is served has its reference data
         await runtime.fleet.adopt(shard_map)
         await runtime.admission.limiters.adopt(redis_urls(shard_map, runtime.settings))
         runtime.map = MapInForce(shard_map, geography_of(shard_map, runtime.settings))

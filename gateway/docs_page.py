@@ -7,10 +7,12 @@ from typing import Final
 from aiohttp import web
 
 from edge.aio import handler
-from edge.assets import Assets, fingerprint_of
+from edge.assets import Assets
 from edge.folder import read_folder
 from edge.messages import Fields
+from edge.prepared import fingerprint_of
 from gateway.boundary import CONTEXT
+from gateway.compression import COMPRESSORS
 
 DOCS: Final = "/api/docs"
 _FOLDER: Final = Path(__file__).parent / "static" / "docs"
@@ -53,7 +55,7 @@ def page_assets() -> Assets:
     """The page's files; the page names the others by their fingerprints, so that they are fetched once a release."""
     files = read_folder(_FOLDER)
     files[_INDEX] = _with_fingerprints(files[_INDEX].decode(), files).encode()
-    return Assets(files, prefix=DOCS, index=_INDEX, headers=_HEADERS)
+    return Assets(files, prefix=DOCS, index=_INDEX, headers=_HEADERS, compressors=COMPRESSORS)
 
 
 def _with_fingerprints(page: str, files: Mapping[str, bytes]) -> str:

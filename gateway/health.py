@@ -22,7 +22,8 @@ def overall(runtime: Runtime) -> Json:
     regions = {name: region_health(region, runtime) for name, region in runtime.fleet.regions.items()}
     status = _worst([region["status"] for region in regions.values()]) if regions else "DOWN"
     issuer = _issuer(runtime)
-    if (runtime.map.refused or (issuer and issuer["issuer"]["since"])) and status == "OK":
+    refused = runtime.map.refused or runtime.references.refused
+    if (refused or (issuer and issuer["issuer"]["since"])) and status == "OK":
         status = "DEGRADED"
     home = runtime.fleet.regions.get(runtime.map.shard_map.default_region)
     home_health = region_health(home, runtime) if home else {}
@@ -37,6 +38,8 @@ def overall(runtime: Runtime) -> Json:
         "storage": home_health.get("storage", {}).get("store", "Local"),
         "regions": regions,
         **issuer,
+        **_edges(runtime),
+        **({"reference": {"refused": runtime.references.refused}} if runtime.references.refused else {}),
         "map": {
             "version": runtime.map.shard_map.version,
             "epoch": runtime.fleet.epoch,
@@ -172,6 +175,23 @@ def _issuer(runtime: Runtime) -> Json:
     health = runtime.issuer.health()
     since = health.since.isoformat() if health.since else None
     return {"issuer": {"connected": health.connected, "keys": health.keys, "since": since}}
+
+
+def _edges(runtime: Runtime) -> Json:
+    """The edges that are told of changes, where there are any. One that is not told still keeps nothing for long."""
+    if not runtime.edges.are_told:
+        return {}
+    return {
+        "edges": [
+            {
+                "connected": edge.connected,
+                "since": edge.since.isoformat() if edge.since else None,
+                "reason": edge.reason,
+                "waiting": edge.waiting,
+            }
+            for edge in runtime.edges.health()
+        ]
+    }
 
 
 def _worst(statuses: list[Status]) -> Status:

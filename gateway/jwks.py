@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from core.breaker import Breaker, BreakerState
 from core.changes import OnChange
@@ -24,15 +24,13 @@ from core.limits import (
 from gateway.keys import Key, keys_of_set
 
 JWKS_PATH: Final = "/.well-known/jwks.json"
+JWKS_TYPE: Final = "application/jwk-set+json"
 LOST, FOUND, CHANGED = "issuer_unreachable", "issuer_answers", "issuer_keys_changed"
-_MAX_AGE_S: Final = 300
 
 
-def jwks_response(keys: Iterable[Key]) -> Callable[[], web.Response]:
-    """Makes the answers of JWKS_PATH: the public keys among `keys`. A secret is never among them."""
-    text = orjson.dumps({"keys": [key.jwk for key in keys if key.jwk is not None]})
-    headers = {"Cache-Control": f"public, max-age={_MAX_AGE_S}"}
-    return lambda: web.Response(body=text, content_type="application/jwk-set+json", headers=headers)
+def jwk_set(keys: Iterable[Key]) -> bytes:
+    """What stands at JWKS_PATH: the public keys among `keys`. A secret is never among them."""
+    return orjson.dumps({"keys": [key.jwk for key in keys if key.jwk is not None]})
 
 
 @dataclass(frozen=True, slots=True)

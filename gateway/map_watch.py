@@ -1,22 +1,18 @@
 """Follows the shard map's file while the gateway runs: parsed whole, opened, swapped; a bad file changes nothing.
 
-The folder is watched, not the file: an atomic rename and a ConfigMap's swap of a symlink both replace the file. A slow
-poll stands beside the watcher, for file systems that tell nothing. Contents are compared by digest.
+Contents are compared by digest.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 import structlog
-from watchfiles import awatch
 
 from core.errors import Invalid, MapRefused
 from core.shard_map import ShardMap, differences, load
+from gateway.folder_watch import follow
 
-_POLL_S: Final = 5.0
 _log = structlog.get_logger("map")
 
 
@@ -44,15 +40,7 @@ class MapWatch:
 
     async def run(self) -> None:
         """Follow the file until cancelled."""
-        touched = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._notice(touched), name="map folder")
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_S):
-                        await touched.wait()
-                touched.clear()
-                await self.look()
+        await follow(self._path.absolute().parent, self.look)
 
     async def look(self) -> None:
         """Read the file once and act on it."""
@@ -77,16 +65,6 @@ class MapWatch:
             return
         _log.info("map_changed", version=found.version, changes=[str(change) for change in changes])
         self._tell("")
-
-    async def _notice(self, touched: asyncio.Event) -> None:
-        """Tell of changes in the folder. Where it cannot be watched (gone, out of watches) the poll goes on alone."""
-        while True:
-            try:
-                async for _ in awatch(self._path.absolute().parent, recursive=False, debounce=200):
-                    touched.set()
-            except (OSError, RuntimeError) as exc:
-                _log.warning("map_folder_not_watched", folder=str(self._path.parent), reason=str(exc))
-            await asyncio.sleep(_POLL_S)
 
     def _tell(self, refused: str) -> None:
         if refused == self._refused:

@@ -28,6 +28,12 @@ class Metrics:
         self.jobs_failed = Counter(
             "meridian_jobs_failed_total", "Rounds of background jobs that failed", ["job", "shard"], registry=r
         )
+        self.edges_told = Counter(
+            "meridian_edge_purges_total", "Changes told to an edge, by outcome", ["outcome"], registry=r
+        )
+        self.edges_waiting = Gauge(
+            "meridian_edge_purges_waiting", "Changes that an edge was not told yet", ["edge"], registry=r
+        )
         self.in_flight = Gauge("meridian_requests_in_flight", "Requests being answered", registry=r)
         self.pool = Gauge(
             "meridian_pool_connections", "Connections of a node's pool", ["shard", "node", "kind"], registry=r

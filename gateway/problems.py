@@ -7,6 +7,7 @@ import orjson
 from aiohttp import web
 
 from core.errors import Invalid, MeridianError, MethodNotAllowed, RangeNotSatisfiable, Unauthenticated, Unavailable
+from gateway.caching import CACHE_CONTROL, CONTROL, Kind
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -60,7 +61,10 @@ def problem_response(error: MeridianError, request_id: str) -> web.Response:
     """A problem as a response, with the headers that its status calls for."""
     body = problem_body(error, request_id)
     response = web.Response(
-        status=body["status"], body=orjson.dumps(body), content_type=PROBLEM_JSON, headers={"Cache-Control": "no-store"}
+        status=body["status"],
+        body=orjson.dumps(body),
+        content_type=PROBLEM_JSON,
+        headers={CACHE_CONTROL: CONTROL[Kind.PROBLEM]},
     )
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after_s)

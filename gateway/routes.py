@@ -7,12 +7,16 @@ from aiohttp import web
 
 from core.breaker import BreakerState
 from core.errors import Draining
+from edge.aio import handler
 from gateway import health
 from gateway.boundary import CONTEXT
+from gateway.caching import CACHE_CONTROL, CONTROL, Kind
 from gateway.docs_page import add_docs
-from gateway.jwks import JWKS_PATH, jwks_response
+from gateway.fixed import ASSETS, fixed
+from gateway.jwks import JWKS_PATH, JWKS_TYPE, jwk_set
 from gateway.operations.dispatch import handler_of
 from gateway.operations.openapi import document
+from gateway.reference_routes import add_reference
 from gateway.runtime import Runtime
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -22,26 +26,20 @@ API_DOCUMENT = "/api/openapi.json"
 def add_public(app: web.Application, runtime: Runtime) -> None:
     """Operations, health and the API document."""
     for operation in runtime.operations:
-        handler = handler_of(operation, runtime)
+        answer = handler_of(operation, runtime)
         if operation.method == "GET":
-            app.router.add_get(operation.path, handler)  # and HEAD with it
+            app.router.add_get(operation.path, answer)  # and HEAD with it
         else:
-            app.router.add_route(operation.method, operation.path, handler)
+            app.router.add_route(operation.method, operation.path, answer)
+    add_reference(app, runtime)
     add_health(app, runtime)
     text = orjson.dumps(document(runtime.operations))
-
-    async def api_document(request: web.Request) -> web.Response:
-        request[CONTEXT].operation = "openapi"
-        return web.Response(body=text, content_type="application/json", headers={"Cache-Control": "public, max-age=60"})
-
-    app.router.add_get(API_DOCUMENT, api_document)
+    app.router.add_get(API_DOCUMENT, _named("openapi", fixed(text, "application/json", Kind.DOCUMENT)))
     add_docs(app)
-    keys = jwks_response(runtime.credentials.keys)
-
-    async def jwks(_: web.Request) -> web.Response:
-        return keys()
-
-    app.router.add_get(JWKS_PATH, _named("jwks", jwks))
+    keys = jwk_set(runtime.credentials.keys)
+    app.router.add_get(JWKS_PATH, _named("jwks", fixed(keys, JWKS_TYPE, Kind.KEYS)))
+    if runtime.assets is not None:
+        app.router.add_get(ASSETS, _named("assets", handler(runtime.assets.handle)))
 
 
 def add_admin(app: web.Application, runtime: Runtime) -> None:
@@ -78,16 +76,16 @@ def add_health(app: web.Application, runtime: Runtime) -> None:
     async def region(request: web.Request) -> web.Response:
         return _health(health.of_region(runtime, request.match_info["region"]))
 
-    for path, handler in (("", whole), ("/live", live), ("/ready", ready), ("/regions/{region}", region)):
+    for path, answer in (("", whole), ("/live", live), ("/ready", ready), ("/regions/{region}", region)):
         app.router.add_get(
-            f"/health{path}", _named(f"health{path.partition('{')[0].rstrip('s/').replace('/', '_')}", handler)
+            f"/health{path}", _named(f"health{path.partition('{')[0].rstrip('s/').replace('/', '_')}", answer)
         )
 
 
-def _named(operation: str, handler: Handler) -> Handler:
+def _named(operation: str, answer: Handler) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         request[CONTEXT].operation = operation
-        return await handler(request)
+        return await answer(request)
 
     return handle
 
@@ -98,7 +96,10 @@ def _health(found: health.Json) -> web.Response:
 
 def _json(value: object, *, status: int = 200) -> web.Response:
     return web.Response(
-        status=status, body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"}
+        status=status,
+        body=orjson.dumps(value),
+        content_type="application/json",
+        headers={CACHE_CONTROL: CONTROL[Kind.STATE]},
     )
 
 
@@ -124,6 +125,8 @@ def _map_view(runtime: Runtime) -> health.Json:
 
 def _refresh_gauges(runtime: Runtime) -> None:
     metrics = runtime.metrics
+    for number, edge in enumerate(runtime.edges.health(), start=1):
+        metrics.edges_waiting.labels(str(number)).set(edge.waiting)
     for region in runtime.fleet.regions.values():
         for shard in region.shards.values():
             for at, node in shard.nodes.items():

@@ -10,13 +10,16 @@ from core.fleet import Fleet
 from core.ids import Placement
 from core.sessions import Session
 from core.shard_map.model import ShardMap
+from edge.assets import Assets
 from gateway.admission import Admission
 from gateway.credentials import Credentials
+from gateway.edges import Edges
 from gateway.geography.resolve import Geography
 from gateway.jwks import Issuer
 from gateway.metrics import Metrics
 from gateway.operations.operation import Operation
 from gateway.passwords import Passwords
+from gateway.reference import References
 from gateway.settings import Settings
 from gateway.signing import Signer
 
@@ -55,6 +58,9 @@ class Runtime:
         metrics: Metrics,
         admission: Admission,
         issuer: Issuer | None,
+        edges: Edges,
+        assets: Assets | None,
+        references: References,
         new_id: Callable[[Placement], UUID],
         load_session: LoadSession,
         parts: Any,
@@ -73,6 +79,9 @@ class Runtime:
         self.metrics = metrics
         self.admission = admission
         self.issuer = issuer
+        self.edges = edges
+        self.assets = assets
+        self.references = references
         self.cors = settings.cors
         self.new_id = new_id
         self.load_session = load_session

@@ -12,6 +12,7 @@ from core import limits
 from core.database.settings import DatabaseSettings
 from core.errors import FieldError, Invalid
 from core.storage.settings import AzureSettings, S3Settings, StorageChoice
+from edge.folder import FolderTooLarge, read_folder
 from gateway.cors import Cors
 from gateway.geography.trust import TrustedProxies
 from gateway.jwks import IssuerSettings
@@ -93,8 +94,14 @@ class Settings(BaseModel):
     azure_storage_container: str | None = Field(None, validation_alias="AZURE_STORAGE_CONTAINER")
     azure_storage_connection_string: SecretStr | None = Field(None, validation_alias="AZURE_STORAGE_CONNECTION_STRING")
 
+    edge_urls: str = Field("", validation_alias="EDGE_URLS")
+    edge_purge_token: SecretStr | None = Field(None, validation_alias="EDGE_PURGE_TOKEN")
+    assets_folder: Path | None = Field(None, validation_alias="ASSETS_FOLDER")
+    reference_folder: Path | None = Field(None, validation_alias="REFERENCE_FOLDER")
     trusted_proxies: str = Field("", validation_alias="TRUSTED_PROXIES")
     country_header: str = Field("CF-IPCountry", validation_alias="COUNTRY_HEADER")
+    edge_secret: SecretStr | None = Field(None, validation_alias="EDGE_SECRET")
+    edge_secret_previous: SecretStr | None = Field(None, validation_alias="EDGE_SECRET_PREVIOUS")
     request_timeout_s: Annotated[float, Field(gt=0, le=300)] = Field(
         limits.REQUEST_DEADLINE_S, validation_alias="REQUEST_TIMEOUT"
     )
@@ -137,9 +144,20 @@ class Settings(BaseModel):
         )
 
     @property
+    def edges(self) -> list[str]:
+        """The edges that are told of changes."""
+        return [url for part in self.edge_urls.split(",") if (url := part.strip())]
+
+    @property
     def cors(self) -> Cors:
         """Which other origins' pages may call."""
         return Cors.parse(self.cors_origins)
+
+    @property
+    def edge_secrets(self) -> list[bytes]:
+        """The secrets that an edge may have signed a country with, the present one first; none: nothing is believed."""
+        given = (self.edge_secret, self.edge_secret_previous)
+        return [secret.get_secret_value().encode() for secret in given if secret is not None]
 
     @property
     def signing_key(self) -> Key | None:
@@ -208,6 +226,7 @@ def _contradictions(settings: Settings) -> Iterator[FieldError]:
     yield from _token_faults(settings)
     yield from _access_faults(settings)
     yield from _storage_faults(settings)
+    yield from _edge_faults(settings)
 
 
 def _token_faults(settings: Settings) -> Iterator[FieldError]:
@@ -254,6 +273,21 @@ def _storage_faults(settings: Settings) -> Iterator[FieldError]:
             yield FieldError(name, "must begin with http:// or https://")
 
 
+def _edge_faults(settings: Settings) -> Iterator[FieldError]:
+    yield from _missing({"EDGE_PURGE_TOKEN": settings.edge_purge_token}, needed_by={"EDGE_URLS": settings.edges})
+    if len(settings.edges) > limits.EDGES_MAX:
+        yield FieldError("EDGE_URLS", f"names {len(settings.edges)} edges; there can be {limits.EDGES_MAX}")
+    if any(not url.startswith(("http://", "https://")) for url in settings.edges):
+        yield FieldError("EDGE_URLS", "must name edges by http:// or https://, with commas between")
+    if settings.assets_folder is not None:
+        try:
+            read_folder(settings.assets_folder)
+        except (FolderTooLarge, OSError) as exc:
+            yield FieldError("ASSETS_FOLDER", str(exc))
+    if settings.reference_folder is not None and not settings.reference_folder.is_dir():
+        yield FieldError("REFERENCE_FOLDER", "is not a folder")
+
+
 def _missing(settings: Mapping[str, object], *, needed_by: Mapping[str, object]) -> Iterator[FieldError]:
     """The settings that others which are set need."""
     present = [name for name, value in needed_by.items() if value]
@@ -264,6 +298,19 @@ def _missing(settings: Mapping[str, object], *, needed_by: Mapping[str, object])
 
 def _weak_secrets(settings: Settings) -> list[FieldError]:
     named: dict[str, SecretStr | None] = {"JWT_SECRET": settings.jwt_secret, "SESSION_SECRET": settings.session_secret}
+    return [*_weak_edge_secrets(settings), *_missing_secrets(named)]
+
+
+def _weak_edge_secrets(settings: Settings) -> Iterator[FieldError]:
+    """Whoever guesses one of these says where every user is, or empties every cache."""
+    given = {"EDGE_SECRET": settings.edge_secret, "EDGE_SECRET_PREVIOUS": settings.edge_secret_previous}
+    given |= {"EDGE_PURGE_TOKEN": settings.edge_purge_token}
+    for name, secret in given.items():
+        if secret is not None and len(secret.get_secret_value()) < SECRET_CHARS_MIN:
+            yield FieldError(name, f"must have {SECRET_CHARS_MIN} characters or more in production")
+
+
+def _missing_secrets(named: Mapping[str, SecretStr | None]) -> list[FieldError]:
     return [
         FieldError(name, f"is required in production, {SECRET_CHARS_MIN} characters or more")
         for name, secret in named.items()

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import random
 import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,22 @@ SEARCH = Search(Path(_postgres) if _postgres else None, Path(_redis) if _redis e
 """Where tests find the servers: as `meridian local` does."""
 
 
+_PORT_MIN, _PORT_MAX = map(int, os.environ.get("TEST_PORTS", "12000-31999").split("-"))
+_ports = cycle(range(_PORT_MIN, _PORT_MAX + 1))
+for _ in range(random.randrange(_PORT_MAX - _PORT_MIN)):
+    next(_ports)  # the ports of a run just before may not be free yet
+
+
 def free_port() -> int:
-    """A port of the loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that was free a moment ago; never the same twice, and not of another half of the tests.
+
+    It is none that the kernel gives away by itself: a server that is stopped for a while must find its port again.
+    """
+    for port in islice(_ports, _PORT_MAX - _PORT_MIN):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 10.0, what: str = "") -> None:

@@ -51,6 +51,7 @@ def _region(raw: RawRegion) -> RegionSpec:
         sessions=_sessions(raw.sessions or RawSessions()),
         storage=_storage(raw.storage or RawStorage()),
         shards=tuple(_shard(shard) for shard in _sure(raw.shards)),
+        gateway=_value(raw.gateway, None),
     )
 
 

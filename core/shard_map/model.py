@@ -112,6 +112,7 @@ class RegionSpec:
     `name` is the short key (`qa`); `title` maps language to display name. `countries` are ISO 3166-1 alpha-2.
     `minor_unit` is the number of decimals of `currency` (ISO 4217). `residency` names the regions whose gateways
     and edges may serve this one when its own are away; its data never leaves it. Shards are in the map's order.
+    `gateway` is where the edges find the region's own gateways: scheme, host and port, nothing else.
     """
 
     name: RegionName
@@ -129,6 +130,7 @@ class RegionSpec:
     sessions: SessionSettings
     storage: StorageSettings
     shards: tuple[ShardSpec, ...]
+    gateway: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ def profile_changes(old: RegionSpec, new: RegionSpec) -> Iterator[str]:
         ("hub", _hub(old.hub), _hub(new.hub)),
         ("delivery zones", _zones(old.delivery_zones), _zones(new.delivery_zones)),
         ("order prefix", old.order_prefix, new.order_prefix),
+        ("gateway", old.gateway or "none", new.gateway or "none"),
     ):
         if before != after:
             yield f"{label} {before} -> {after}"

@@ -75,6 +75,7 @@ class RawRegion:
     hub: RawHub | None = field(metadata=required("{lat: 25.2854, lng: 51.5310}"))
     delivery_zones: tuple[RawZone, ...] | None = field(metadata=required('[{fee: "20.00"}]'))
     order_prefix: At[str] | None = field(metadata=required("QA"))
+    gateway: At[str | None] | None = None
     residency: tuple[At[str], ...] | None = None
     sessions: RawSessions | None = None
     storage: RawStorage | None = None

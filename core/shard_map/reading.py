@@ -46,6 +46,7 @@ def _region(entry: Entry, faults: Faults) -> RawRegion:
         hub=_hub(region.inner("hub", RawHub)),
         delivery_zones=_zones(region.nodes("delivery_zones", size=_NOT_EMPTY), faults),
         order_prefix=region.one("order_prefix", values.order_prefix),
+        gateway=region.one("gateway", values.gateway_url),
         residency=region.many("residency", values.filled, size=range(LIST_MAX + 1)),
         sessions=_sessions(region.inner("sessions", RawSessions)),
         storage=_storage(region.inner("storage", RawStorage)),

@@ -128,6 +128,7 @@ _REGION: Final[dict[str, _Schema]] = {
     "order_prefix": _one(
         {"type": "string", "pattern": f"^{ORDER_PREFIX_SHAPE}$"}, "In front of its order numbers; unique"
     ),
+    "gateway": _one(_TEXT, "Where the edges find its gateways: scheme, host and port; empty: nowhere"),
     "residency": _many(
         _one(_FILLED, "A region"), "Regions whose gateways may serve this one; its data never leaves it"
     ),

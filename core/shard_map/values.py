@@ -22,6 +22,7 @@ from core.shard_map.tree import Kind, Scalar
 C = TypeVar("C", bound=str)
 
 ADDRESS_EXAMPLE: Final = "Write host:port, for example 10.0.0.5:5432 or [2001:db8::5]:5432."
+GATEWAY_EXAMPLE: Final = "https://qa.gateway.example"
 REDIS_SCHEMES: Final = ("redis", "rediss")
 NAME_SHAPE: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 ORDER_PREFIX_SHAPE: Final = r"[A-Z]{1,6}"
@@ -212,6 +213,19 @@ def http_url(scalar: Scalar) -> str | None:
     if url:
         _check_url(url, ("https", "http"), "https://storage.example.com")
     return url or None
+
+
+def gateway_url(scalar: Scalar) -> str | None:
+    """The place of a region's gateways as scheme, host and port, in small letters; None for empty text."""
+    url = text(scalar)
+    if not url:
+        return None
+    _check_url(url, ("https", "http"), GATEWAY_EXAMPLE)
+    parts = urlsplit(url)
+    if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment or set(url) & {"?", "#"}:
+        # Not shown: a login may stand in it.
+        raise Wrong("the URL has more than a scheme, a host and a port", f"Write {GATEWAY_EXAMPLE}.")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def optional_text(scalar: Scalar) -> str | None:

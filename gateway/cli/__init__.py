@@ -1,10 +1,10 @@
-"""The command line: `meridian serve`, `local`, `migrate`, `doctor`, `route`, `map`, `account`, `demo`."""
+"""The command line: `meridian serve`, `local`, `migrate`, `doctor`, `route`, `map`, `account`, `demo`, `edge`."""
 
 import sys
 
 from cyclopts import App
 
-from gateway.cli import account, demo, doctor, local, map, migrate, route, serve
+from gateway.cli import account, demo, doctor, edge, local, map, migrate, route, serve
 
 app = App(name="meridian", help="Place every user's data in their own region, and find it there.")
 app.command(serve.serve)
@@ -15,6 +15,7 @@ app.command(route.route)
 app.command(map.app)
 app.command(account.account)
 app.command(demo.demo)
+app.command(edge.app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`meridian map`: check, show and compare shard maps, and print their JSON Schema. Reads files only."""
+"""`meridian map`: check, show and compare shard maps, print their JSON Schema, write the edges' table. Files only."""
 
 import json
 import sys
@@ -12,6 +12,7 @@ from cyclopts import App
 from core.errors import MapRefused
 from core.limits import BUCKETS_PER_REGION
 from core.shard_map import RegionSpec, ShardMap, differences, json_schema, load, ring_table
+from gateway.edge_table import TABLE_FILE, edge_table_text
 from gateway.settings import environment
 
 if TYPE_CHECKING:
@@ -92,6 +93,32 @@ def schema() -> int:
     """Print the JSON Schema of a map, for editors."""
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return 0
+
+
+@app.command
+def edge_table(file: Path = DEFAULT_FILE, /, *, to: Path = Path(TABLE_FILE), check: bool = False) -> int:
+    """Write what the edges outside need of a map: its regions, countries, zones and gateways; no server, no secret.
+
+    Parameters
+    ----------
+    file
+        The map.
+    to
+        The file to write; it is shipped with `edge/`.
+    check
+        Write nothing: exit 1 if the file is not what it should be.
+    """
+    map = _load(file)
+    if map is None:
+        return 1
+    text = edge_table_text(map)
+    if not check:
+        to.write_text(text, "utf-8")
+        print(f"{to}: written from {file}")
+        return 0
+    is_current = to.is_file() and to.read_text("utf-8") == text
+    print(f"{to}: OK" if is_current else f"{to} is not what {file} says: run meridian map edge-table")
+    return 0 if is_current else 1
 
 
 def _load(file: Path) -> ShardMap | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from core.ids import placement_of
 from core.shard_map.model import RegionName, RegionSpec
+from edge.vouching import HEADER
 from gateway.geography import headers
 from gateway.geography.address import CountryOf, IPAddress, parse_address, shorten
 from gateway.geography.atlas import Atlas
@@ -21,7 +22,7 @@ from gateway.geography.trust import TrustedProxies
 def explain(decision: Decision, *, atlas: Atlas, trusted: TrustedProxies, country_of: CountryOf) -> tuple[Seen, ...]:
     """Every signal of the decision's request, in order of precedence; the default region is always the last."""
     case = _Case(decision.signals, decision.by, atlas, trusted, country_of)
-    readers = (_id, _user, _explicit, _phone, _country, _forwarded, _address, _default)
+    readers = (_id, _user, _explicit, _phone, _vouched, _country, _forwarded, _address, _default)
     return tuple(seen for reader in readers for seen in reader(case))
 
 
@@ -81,8 +82,22 @@ def _phone(case: _Case) -> Iterator[Seen]:
         yield case.of_country(Signal.PHONE, f"+{origin.calling_code}…", origin.country)
 
 
+def _vouched(case: _Case) -> Iterator[Seen]:
+    vouched = case.signals.vouched
+    if vouched is None:
+        return
+    value = _shown_header(vouched.country)
+    country = country_named(vouched.country)
+    if vouched.refused:
+        yield Seen(Signal.COUNTRY, value, None, f"ignored: {HEADER} is not believed, {vouched.refused}")
+    elif country is None:
+        yield Seen(Signal.COUNTRY, value, None, "not a signal: the edge does not know the country; signed by the edge")
+    else:
+        yield case.of_country(Signal.COUNTRY, value, country, "signed by the edge")
+
+
 def _country(case: _Case) -> Iterator[Seen]:
-    if case.signals.country is None:
+    if case.signals.country is None or case.signals.signed is not None:
         return
     value = _shown_header(case.signals.country)
     country = country_named(case.signals.country)
@@ -96,7 +111,7 @@ def _country(case: _Case) -> Iterator[Seen]:
 
 def _forwarded(case: _Case) -> Iterator[Seen]:
     forwarded = case.signals.forwarded_for
-    if not forwarded:
+    if not forwarded or case.signals.signed is not None:
         return
     if not case.trusted.contains(case.signals.peer):
         nearest = parse_hop(forwarded.rpartition(",")[2])
@@ -108,7 +123,7 @@ def _forwarded(case: _Case) -> Iterator[Seen]:
 def _address(case: _Case) -> Iterator[Seen]:
     signals = case.signals
     client = client_of(signals.peer, signals.forwarded_for, case.trusted)
-    if client is None:
+    if client is None or signals.signed is not None:
         return
     country = case.country_of(client)
     if country is None:

@@ -52,6 +52,8 @@ class Geography:
 
     def client_of(self, signals: Signals) -> IPAddress | None:
         """The address of the client that sent a request, as far as its proxies are trusted to say it."""
+        if signals.signed is not None and signals.signed.client is not None:
+            return signals.signed.client
         return client_of(signals.peer, signals.forwarded_for, self._trusted)
 
     def explain(self, decision: Decision) -> tuple[Seen, ...]:
@@ -76,6 +78,10 @@ class Geography:
     def _country(self, signals: Signals) -> tuple[Signal, str | None]:
         if signals.phone is not None and (country := origin_of_phone(signals.phone).country):
             return Signal.PHONE, country
+        if signals.signed is not None:
+            # The peer is the edge: its address says nothing of the client.
+            known = country_named(signals.signed.country)
+            return (Signal.COUNTRY, known) if known else (Signal.DEFAULT, None)
         if (
             signals.country is not None
             and (country := country_named(signals.country))

@@ -25,6 +25,7 @@ from gateway.operations import (
     Page,
     PartialItems,
     Prose,
+    Shared,
 )
 
 api = Api("", tag="reviews")
@@ -34,6 +35,7 @@ ModerationStatus = Literal["pending", "published", "rejected"]
 NOT_COMPLETED = "an order can be reviewed when it is completed"
 REVIEWED = "you have reviewed this order already"
 MODERATED = "this review has been moderated already"
+_GROUP = "garage-{garage_id}"
 
 
 class NewReview(Input):
@@ -160,7 +162,13 @@ async def create(call: Call, order_id: UUID, review: NewReview) -> Created[Revie
     return Created(await place.change(write, theirs=theirs, otherwise=no_order()))
 
 
-@api.get("/garages/{garage_id}/reviews", intent=READ, public=True, errors=["not_found"])
+@api.get(
+    "/garages/{garage_id}/reviews",
+    intent=READ,
+    public=True,
+    shared=Shared((_GROUP,)),
+    errors=["not_found"],
+)
 async def of_garage(call: Call, garage_id: UUID, page: Page) -> PartialItems[PublishedReview]:
     """What customers said of a garage, the newest first; nobody needs to be logged in.
 
@@ -186,4 +194,7 @@ async def moderate(call: Call, review_id: UUID, moderation: Moderation) -> Revie
     nothing = NotFound("there is no such review in your region")
     require_home(call, review_id, nothing)
     write = _moderate(review_id, moderation, by=call.user.id)
-    return await call.at(review_id).change(write, theirs=_is_there(review_id), otherwise=nothing)
+    review = await call.at(review_id).change(write, theirs=_is_there(review_id), otherwise=nothing)
+    if review.status == "published":
+        call.changes(_GROUP.format(garage_id=review.garage_id))
+    return review

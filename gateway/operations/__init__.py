@@ -1,6 +1,7 @@
 """The operation API: declare calls, parse them, authorise them, run them, render them, document them."""
 
 from core.database.shard import Consistency
+from gateway.caching import Shared
 from gateway.operations.api import Api
 from gateway.operations.call import Call, Cookie, Place
 from gateway.operations.downloads import Download
@@ -36,6 +37,7 @@ __all__ = [
     "Place",
     "Prose",
     "RawBody",
+    "Shared",
     "Shift",
     "Upload",
     "sweeping",

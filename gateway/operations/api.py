@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from core.database.shard import Consistency
+from gateway.caching import Shared
 from gateway.operations.operation import READ, Created, Intent, Operation, Parameter
 from gateway.operations.pages import Page
 from gateway.operations.raw import RawBody
@@ -70,18 +71,21 @@ class Api:
         phone_field: str | None = None,
         longest_s: float | None = None,
         attempt: bool = False,
+        shared: Shared | None = None,
         errors: Sequence[str] = (),
     ) -> Callable[[Handler], Handler]:
         """Declare one call. `role`: who may make it (empty: every user). `errors`: codes beside the common ones.
 
         `phone_field` names the body's field whose country helps to place somebody not yet known. `longest_s` gives the
         call longer than the default deadline, as a file over a poor connection needs. `attempt`: it tries credentials,
-        so guessing must be slow. A declaration that cannot be meant raises TypeError, or ValueError for a call that is
-        declared already.
+        so guessing must be slow. `shared`: its answer is the same for everybody, wherever they are, and caches may keep
+        it. A declaration that cannot be meant raises TypeError, or ValueError for a call that is declared already.
         """
         roles = frozenset([role] if isinstance(role, str) else role)
         if public and roles:
             raise TypeError(f"{method} {path} is public, so it cannot be for a role")
+        if shared is not None:
+            _check_shared(shared, method, path, public=public)
 
         def declare(handler: Handler) -> Handler:
             bound = _bind(handler, method, path)
@@ -98,6 +102,7 @@ class Api:
                     phone_field,
                     longest_s=longest_s,
                     attempt=attempt,
+                    shared=shared,
                     tag=self.tag,
                     errors=tuple(errors),
                     **bound,
@@ -167,6 +172,15 @@ def _place_of(hint: Any, method: str, handler: str, name: str) -> str:
     if inspect.isclass(hint) and issubclass(hint, BaseModel):
         return "query" if method in ("GET", "DELETE") else "body"
     raise TypeError(f"{handler}: argument {name} is neither in the path nor a model, a Page, an Upload or a RawBody")
+
+
+def _check_shared(shared: Shared, method: str, path: str, *, public: bool) -> None:
+    if method != "GET" or not public:
+        raise TypeError(f"{method} {path} cannot be shared: only a GET for anybody can")
+    in_path = _PATH_NAME.findall(path)
+    for group in shared.groups:
+        if not set(_PATH_NAME.findall(group)) <= set(in_path):
+            raise TypeError(f"{method} {path}: the cache group {group} names what does not stand in the path")
 
 
 def _check_phone_field(phone_field: str | None, body: tuple[str, type[BaseModel]] | None, handler: str) -> None:

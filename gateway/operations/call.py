@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core.database.shard import Consistency
 from core.database.statement import Query, ReceiptKey, Row, Write
-from core.database.token import TokenEntry
+from core.database.token import Token, TokenEntry
 from core.errors import (
     Conflict,
     Invalid,
@@ -74,6 +74,8 @@ class Call:
         self.cookie: Cookie | None = None
         self.route: Route | None = None
         self.ask = ask
+        self.shown = Token()
+        self.changed: list[str] = []
         self._user = user
         self._receipt = receipt
 
@@ -211,6 +213,11 @@ class Call:
     def see(self, position: TokenEntry) -> None:
         """Keep a position that the caller has now seen: the token of the answer carries it."""
         self.ask = replace(self.ask, token=self.ask.token.seeing(position))
+        self.shown = self.shown.seeing(position)
+
+    def changes(self, *groups: str) -> None:
+        """What was written shows in shared answers of these cache groups: whoever keeps them is told."""
+        self.changed.extend(groups)
 
 
 class Place:

@@ -13,16 +13,19 @@ from core.errors import FieldError, Forbidden, Invalid, Malformed, Unauthenticat
 from core.ids import placement_of
 from core.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from core.region import Ask
+from edge.vouching import HEADER as VOUCHED
 from gateway.admission import NO_ATTEMPT, Attempt
 from gateway.boundary import CONTEXT, Context
 from gateway.credentials import User
 from gateway.geography import headers
-from gateway.geography.decision import Decision, Signals
+from gateway.geography.decision import Decision, Signals, Vouched
+from gateway.geography.vouched import read_vouched
 from gateway.operations.binding import Binder
 from gateway.operations.call import Call, Cookie
 from gateway.operations.downloads import Download, send
 from gateway.operations.operation import Operation
 from gateway.operations.rendering import render
+from gateway.operations.sharing import shared_fields, tell_changes
 from gateway.operations.streams import Csv, stream
 from gateway.runtime import Runtime
 from gateway.who import SESSION_COOKIE, who
@@ -32,6 +35,7 @@ TOKEN_COOKIE: Final = "meridian_consistency"  # noqa: S105  a cookie's name
 CONSISTENCY_HEADER: Final = "Consistency"
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 _NOBODY: Final = UUID(int=0)
+_READ: Final = web.RequestKey("vouched", Vouched)
 _STRENGTH: Final = [Consistency.EVENTUAL, Consistency.SESSION, Consistency.STRONG]
 
 
@@ -70,8 +74,13 @@ def handler_of(operation: Operation, runtime: Runtime) -> Callable[[web.Request]
         if isinstance(result, Csv):
             context.allow(operation.longest_s or runtime.settings.request_timeout_s)
             return await stream(result, request, dress=context.dress)
-        response = render(result, operation, request)
-        _dress(response, call, request)
+        shared = shared_fields(operation, call, arguments, result)
+        response = render(result, operation, request, shared=shared)
+        if shared is None:
+            _dress(response, call, request)
+        elif call.shown.entries:
+            response.headers[TOKEN_HEADER] = runtime.tokens.text(call.shown)
+        tell_changes(response, call)
         return response
 
     return handle
@@ -121,7 +130,23 @@ def signals_of(
         country=request.headers.get(runtime.settings.country_header),
         peer=peer[0] if peer else None,
         forwarded_for=", ".join(forwarded) if forwarded else None,
+        vouched=_vouched(request, runtime) if VOUCHED in request.headers else None,
     )
+
+
+def _vouched(request: web.Request, runtime: Runtime) -> Vouched:
+    """What an edge signed of the client; read once a request, and counted if it is refused."""
+    known = request.get(_READ)
+    if known is None:
+        known = request[_READ] = read_vouched(
+            request.headers[VOUCHED],
+            path=request.raw_path.partition("?")[0],
+            secrets=runtime.settings.edge_secrets,
+            now=runtime.now(),
+        )
+        if known.refused:
+            runtime.metrics.events.labels("edge_country_refused").inc()
+    return known
 
 
 def _authorise(user: User | None, operation: Operation) -> None:

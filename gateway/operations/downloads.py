@@ -17,6 +17,7 @@ from core.limits import DOWNLOAD_STALL_S
 from core.storage.files import Files
 from core.storage.rows import StoredFile
 from core.storage.store import StoreUnreachable
+from gateway.caching import CACHE_CONTROL, CONTROL, Kind
 
 _SHOWN_IN_PAGES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 _SUFFIXES: Final = {
@@ -31,7 +32,7 @@ _SAFE: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "same-site",
-    "Cache-Control": "private, no-cache",
+    CACHE_CONTROL: CONTROL[Kind.FILE],
 }
 Dress = Callable[[web.StreamResponse], None]
 R = TypeVar("R", bound=web.StreamResponse)
@@ -60,7 +61,7 @@ async def send(download: Download, request: web.Request, *, dress: Dress) -> web
     if request.method == "GET":
         link = await download.files.link(file, disposition=headers["Content-Disposition"])
         if link is not None:
-            answer = web.Response(status=307, headers={"Location": link, "Cache-Control": "no-store"})
+            answer = web.Response(status=307, headers={"Location": link, CACHE_CONTROL: CONTROL[Kind.STATE]})
             return _dressed(answer, dress)
     span = _span(request, file, headers["ETag"])
     size = file.contents.size

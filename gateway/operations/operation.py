@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from core.database.shard import Consistency
+from gateway.caching import Shared
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Operation:
     is a signal of geography. `upload` names the argument that is the file of a multipart body, `raw` the one that is
     the body as it came. `table`: it may answer with a Csv instead of its result. `longest_s`: how long it may take
     (with `table`: to send one), where that is not the default. `attempt`: it tries credentials, and is limited as such.
+    `shared`: what caches may do with its answers, which are then the same for everybody; None: nothing.
     """
 
     method: str
@@ -80,6 +82,7 @@ class Operation:
     status: int = 200
     longest_s: float | None = None
     attempt: bool = False
+    shared: Shared | None = None
     tag: str = ""
     errors: Sequence[str] = field(default_factory=tuple)
 

@@ -1,5 +1,6 @@
-"""From a handler's result to an HTTP response: JSON once, an ETag on single resources, nothing cached by default."""
+"""From a handler's result to an HTTP response: JSON once, an ETag where it may spare a body, caches as declared."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -7,19 +8,25 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.caching import CACHE_CONTROL, CONTROL, Kind
 from gateway.operations.operation import Created, Items, Operation
 
-_PRIVATE: Final = "private, no-store"
+_PERSONAL: Final = {CACHE_CONTROL: CONTROL[Kind.PERSONAL]}
 
 
-def render(result: Any, operation: Operation, request: web.Request) -> web.Response:
-    """The response for a result: a model, a Created, a page of Items, or None (204)."""
+def render(
+    result: Any, operation: Operation, request: web.Request, *, shared: Mapping[str, str] | None = None
+) -> web.Response:
+    """The response for a result: a model, a Created, a page of Items, or None (204).
+
+    `shared` are the header fields of one that caches may share; without them it is for the one who asked.
+    """
     value = result.value if isinstance(result, Created) else result
     if value is None:
-        return web.Response(status=204, headers={"Cache-Control": _PRIVATE})
+        return web.Response(status=204, headers=_PERSONAL)
     body = _json(value)
-    headers = {"Cache-Control": _PRIVATE}
-    if operation.method == "GET" and not isinstance(value, Items):
+    headers = dict(shared or _PERSONAL)
+    if operation.method == "GET" and (shared or not isinstance(value, Items)):
         headers["ETag"] = etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
         if _is_known(etag, request.headers.get("If-None-Match", "")):
             return web.Response(status=304, headers=headers)

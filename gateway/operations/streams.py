@@ -13,6 +13,7 @@ from aiohttp import web
 
 from core.errors import MeridianError
 from core.limits import DOWNLOAD_STALL_S
+from gateway.caching import CACHE_CONTROL, CONTROL, Kind
 from gateway.operations.downloads import Dress
 
 MEDIA_TYPE: Final = "text/csv"
@@ -105,7 +106,7 @@ def _headers(table: Csv) -> dict[str, str]:
         "Content-Type": f"{MEDIA_TYPE}; charset=utf-8",
         "Content-Disposition": f'attachment; filename="{table.name}"',
         "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "private, no-store",
+        CACHE_CONTROL: CONTROL[Kind.PERSONAL],
     }
 
 

@@ -49,7 +49,7 @@ def variables() -> dict[str, str]:
     names = [f"{shard}_{role}" for shard in ("QA_1", "SA_1", "SA_2") for role in ("PRIMARY", "REPLICA")]
     ports = {name: f"127.0.0.1:{free_port()}" for name in names}
     kept = {name: os.environ[name] for name in ("PATH", "MERIDIAN_PG_BIN", "MERIDIAN_REDIS_BIN") if name in os.environ}
-    return {**kept, **ports, "PORT": str(free_port()), "ADMIN_PORT": str(free_port())}
+    return {**kept, **ports, "PORT": str(free_port()), "ADMIN_PORT": str(free_port()), "EDGE_PORT": str(free_port())}
 
 
 @asynccontextmanager
@@ -89,12 +89,13 @@ async def test_what_it_prints_works_as_printed_and_ctrl_c_stops_everything(
 ) -> None:
     async with local(folder, variables, free_port()) as running:
         lines = re.findall(r"^  (curl .*)$", running.said(), re.MULTILINE)
-        assert len(lines) == 3
+        assert len(lines) == 4
         for line in lines:
             shell = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
             out, _ = await shell.communicate()
             assert shell.returncode == 0, line
-            assert b'"status":"OK"' in out or b'"region":"sa"' in out or b"access_token" in out, out
+            words = (b'"status":"OK"', b'"region":"sa"', b"access_token", b"Cache-Status: meridian-qa")
+            assert any(word in out for word in words), out
         running.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(20):
             assert await running.process.wait() == 0, running.said()

@@ -3,8 +3,9 @@
 import gzip
 from dataclasses import dataclass, field
 
-from edge.assets import Assets, fingerprint_of
+from edge.assets import Assets
 from edge.messages import Fields, Request
+from edge.prepared import fingerprint_of
 
 SCRIPT = b"console.log('Doha');\n" * 200
 FILES = {

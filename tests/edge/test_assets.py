@@ -8,10 +8,11 @@ from aiohttp import ClientSession, DummyCookieJar, web
 from yarl import URL
 
 from edge.aio import handler
-from edge.assets import METHODS, Assets
+from edge.assets import Assets
 from edge.folder import FolderTooLarge, read_folder
 from edge.messages import Request, Response
-from tests.edge.cases import ASSETS, CASES, FILES, SCRIPT, Case, V
+from edge.prepared import COMPRESSORS
+from tests.edge.cases import ASSETS, CASES, FILES, GZIPPED, SCRIPT, Case, V
 
 _OF_THE_SERVER = frozenset({"date", "server", "connection"})
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.says)
@@ -81,6 +82,26 @@ def test_what_was_answered_is_held(name: str, encoding: str) -> None:
     assert again.field("Vary") == first.field("Vary")
 
 
+def test_brotli_is_preferred_where_there_is_a_compressor_for_it() -> None:
+    assets = Assets(FILES, prefix="/static", compressors={"br": lambda body: body[: len(body) // 2], **COMPRESSORS})
+    for asked, coding in (("gzip, br", "br"), ("gzip", "gzip"), ("br;q=0.1, gzip", "gzip"), ("deflate", None)):
+        answer = assets.handle(Request("GET", "/static/app.js", (("Accept-Encoding", asked),)))
+        assert answer.field("Content-Encoding") == coding
+        assert answer.field("ETag") == (f'"{V}-{coding}"' if coding else f'"{V}"')
+    assert (
+        assets.handle(Request("GET", "/static/fonts/naskh.woff2", (("Accept-Encoding", "br"),))).field("Vary") is None
+    )
+
+
+def test_a_part_of_a_packed_asset_is_one_of_its_packed_form() -> None:
+    asked = (("Accept-Encoding", "gzip"), ("Range", "bytes=0-9"), ("If-Range", f'"{V}-gzip"'))
+    part = ASSETS.handle(Request("GET", "/static/app.js", asked))
+    assert (part.status, part.body, part.field("Content-Encoding")) == (206, GZIPPED[:10], "gzip")
+    assert part.field("Content-Range") == f"bytes 0-9/{len(GZIPPED)}"
+    whole = ASSETS.handle(Request("GET", "/static/app.js", (*asked[1:], ("Accept-Encoding", "identity"))))
+    assert (whole.status, whole.body) == (200, SCRIPT), "another form is held, so the whole is sent"
+
+
 def test_the_url_of_an_asset_is_immutable() -> None:
     path, _, query = ASSETS.url("app.js").partition("?")
     assert query == f"v={V}"
@@ -126,7 +147,3 @@ def test_a_folder_is_read_within_bounds(tmp_path: Path) -> None:
         read_folder(tmp_path, files_max=1)
     with pytest.raises(NotADirectoryError):
         read_folder(tmp_path / "none")
-
-
-def test_only_get_and_head_are_answered() -> None:
-    assert METHODS == ("GET", "HEAD")

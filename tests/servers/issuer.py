@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from gateway.jwks import jwks_response
+from gateway.jwks import JWKS_TYPE, jwk_set
 from gateway.keys import Key
 from tests.system import free_port
 
@@ -43,4 +43,4 @@ class IssuerServer:
         self.asked += 1
         if self.holds is not None:
             await self.holds.wait()
-        return self.answer or jwks_response(self.keys)()
+        return self.answer or web.Response(body=jwk_set(self.keys), content_type=JWKS_TYPE)

@@ -35,6 +35,19 @@ class Fault:
     run: Callable[[float], Awaitable[None]]
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How long faults go on: so many seconds, and until so many kinds of dependencies have been hit."""
+
+    seconds: float
+    dependencies: int = 0
+
+    def is_over(self, report: Report) -> bool:
+        """Whether it was enough."""
+        hit = {record.dependency for record in report.faults}
+        return report.clock() >= self.seconds and len(hit) >= self.dependencies
+
+
 def deck(world: World, random: Random) -> list[Fault]:
     """Every kind of fault once, at places that the seed chooses, in an order that it chooses; each dependency is hit
     once before any is hit again.
@@ -56,12 +69,12 @@ def deck(world: World, random: Random) -> list[Fault]:
     return [*firsts, *(fault for fault in faults if fault not in firsts)]
 
 
-async def drive(world: World, ledger: Ledger, report: Report, random: Random, until_s: float) -> None:
-    """Cause fault after fault, now and then two at once, until the time is over; each is mended, and health waited for,
+async def drive(world: World, ledger: Ledger, report: Report, random: Random, extent: Extent) -> None:
+    """Cause fault after fault, now and then two at once, until it was enough; each is mended, and health waited for,
     before the next. That something does not heal is a violation, and the end.
     """
     waiting: list[Fault] = []
-    while report.clock() < until_s:
+    while not extent.is_over(report):
         waiting = waiting or deck(world, random)
         faults = [waiting.pop(0)]
         if waiting and waiting[0].touches != faults[0].touches and random.random() < TWO_AT_ONCE:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.soak import evidence
 from tests.soak.client import Client
-from tests.soak.faults import HEALED_WITHIN_S, drive
+from tests.soak.faults import HEALED_WITHIN_S, Extent, drive
 from tests.soak.ledger import Ledger
 from tests.soak.observers import observe
 from tests.soak.report import Report
@@ -20,15 +20,16 @@ DRAINED_WITHIN_S = 30.0
 PHONES = {"qa": "+97455{:06d}", "sa": "+96655{:07d}"}
 
 
-async def soak(seconds: float, seed: int, *, keep: bool = False) -> dict[str, Any]:
-    """Run for `seconds` of faults; the summary, whose `violations` should be empty. The servers' data and the gateways'
-    logs are deleted, unless they are to be kept or there is a violation.
+async def soak(seconds: float, seed: int, *, dependencies: int = 0, keep: bool = False) -> dict[str, Any]:
+    """Run for `seconds` of faults, and until so many kinds of dependencies have been hit; the summary, whose
+    `violations` should be empty. The servers' data and the gateways' logs are deleted, unless they are to be kept or
+    there is a violation.
     """
     async with running_world() as world:
         report = Report(seed)
         ledger = Ledger(report.clock)
         users = _users(world, ledger, report, seed)
-        await _live_through_faults(world, ledger, report, users, seconds)
+        await _live_through_faults(world, ledger, report, users, Extent(seconds, dependencies))
         await _wait_for_quiet(world, ledger)
         await asyncio.gather(*(user.look_back() for user in users))
         verify(ledger, await evidence.collect(world))
@@ -36,14 +37,14 @@ async def soak(seconds: float, seed: int, *, keep: bool = False) -> dict[str, An
         return report.summary(ledger) | ({"kept": str(world.folder)} if world.keep else {})
 
 
-async def _live_through_faults(world: World, ledger: Ledger, report: Report, users: list[User], seconds: float) -> None:
+async def _live_through_faults(world: World, ledger: Ledger, report: Report, users: list[User], extent: Extent) -> None:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for user in users:
             group.create_task(user.live(stop))
         group.create_task(observe(world, ledger, report, users, stop))
         try:
-            await drive(world, ledger, report, Random(report.seed), seconds)
+            await drive(world, ledger, report, Random(report.seed), extent)
         finally:
             stop.set()
 

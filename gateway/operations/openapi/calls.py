@@ -62,7 +62,7 @@ def call_object(operation: Operation, schemas: Schemas) -> tuple[Json, dict[str,
 
 def _has_etag(operation: Operation) -> bool:
     is_list = inspect.isclass(operation.result) and issubclass(operation.result, Items)
-    return operation.method == "GET" and operation.result is not None and not is_list
+    return operation.method == "GET" and operation.result is not None and (not is_list or operation.shared is not None)
 
 
 def _description(operation: Operation) -> str:

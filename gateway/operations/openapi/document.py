@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway import __version__
-from gateway.operations.openapi import headers, health, problems
+from gateway.operations.openapi import headers, health, problems, reference
 from gateway.operations.openapi.calls import call_object
 from gateway.operations.openapi.examples import FIELD_EXAMPLES
 from gateway.operations.openapi.introduction import INTRODUCTION
@@ -43,10 +43,11 @@ def document(operations: Sequence[Operation], *, examples: Mapping[str, object] 
         call, problem_responses = call_object(operation, schemas)
         paths.setdefault(operation.path, {})[operation.method.lower()] = call
         used |= problem_responses
-    health_paths, health_responses = health.paths()
-    paths |= health_paths
-    used |= health_responses
-    every_schema = schemas.components | problems.SCHEMAS | health.SCHEMAS
+    for others in (reference, health):
+        its_paths, responses = others.paths()
+        paths |= its_paths
+        used |= responses
+    every_schema = schemas.components | problems.SCHEMAS | reference.SCHEMAS | health.SCHEMAS
     return {
         "openapi": "3.1.0",
         "info": {
@@ -57,16 +58,20 @@ def document(operations: Sequence[Operation], *, examples: Mapping[str, object] 
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"bearerAuth": []}, {"sessionCookie": []}],
-        "tags": [{"name": tag} for tag in dict.fromkeys([*(o.tag for o in operations if o.tag), health.TAG])],
+        "tags": [{"name": tag} for tag in _tags(operations)],
         "paths": paths,
         "components": {
             "schemas": _reachable(every_schema, from_=[paths, used]),
             "responses": dict(sorted(used.items())),
             "parameters": headers.PARAMETERS,
-            "headers": headers.HEADERS,
+            "headers": headers.HEADERS | reference.HEADERS,
             "securitySchemes": _SECURITY_SCHEMES,
         },
     }
+
+
+def _tags(operations: Sequence[Operation]) -> Sequence[str]:
+    return list(dict.fromkeys([*(o.tag for o in operations if o.tag), reference.TAG, health.TAG]))
 
 
 def _reachable(schemas: Mapping[str, Json], *, from_: Sequence[object]) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from core.limits import (
 )
 from gateway.admission import LIMIT_HEADER, POLICY_HEADER
 from gateway.boundary import REQUEST_ID, TIMEOUT
+from gateway.caching import CACHE_CONTROL, GROUPS
 from gateway.geography.headers import REGION, ROUTE
 from gateway.operations.dispatch import CONSISTENCY_HEADER, IDEMPOTENCY_HEADER, TOKEN_HEADER
 from gateway.operations.downloads import Download
@@ -149,6 +150,16 @@ HEADERS: Final[dict[str, Json]] = {
         "schema": {"type": "string"},
         "example": "bytes 0-65535/1048576",
     },
+    CACHE_CONTROL: {
+        "description": "How long the answer is good for. It is the same for everybody and says nothing of who asked.",
+        "schema": {"type": "string"},
+        "example": "public, max-age=30, stale-while-revalidate=30, stale-if-error=86400",
+    },
+    GROUPS: {
+        "description": "What the answer is of (RFC 9875): a cache may forget all of a group at once.",
+        "schema": {"type": "string"},
+        "example": '"garage-0199b3c4-0000-7000-8000-000000000000"',
+    },
     "Location": {"description": "Where the file is.", "schema": {"type": "string", "format": "uri"}},
     "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}, "example": 1},
     "WWW-Authenticate": {
@@ -184,6 +195,8 @@ def answered(*names: str) -> Json:
 
 def answered_by(operation: Operation, *, has_etag: bool) -> Json:
     """The headers of an operation's successful answer."""
+    if operation.shared is not None:
+        return answered(CACHE_CONTROL, GROUPS, TOKEN_HEADER, "ETag")
     replayed = [REPLAYED] if operation.method == "POST" and operation.intent is Intent.WRITE else []
     limits = (POLICY_HEADER, LIMIT_HEADER)
     return answered(REQUEST_ID, ROUTE, TOKEN_HEADER, *limits, *replayed, *(["ETag"] if has_etag else []))

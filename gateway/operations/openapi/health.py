@@ -44,6 +44,7 @@ _BREAKER: Final[Json] = {"type": "string", "enum": ["closed", "open", "half_open
 SCHEMAS: Final[dict[str, Json]] = {
     "Health": _object(
         "The whole system. `database`, `redis` and `storage` are the home region's.",
+        optional=["edges", "reference"],
         success=_YES_NO,
         status=_STATUS,
         timestamp={"type": "string", "format": "date-time"},
@@ -53,6 +54,8 @@ SCHEMAS: Final[dict[str, Json]] = {
         redis=_object("", connected=_YES_NO),
         storage=_STORE,
         regions=_map_of(_ref("RegionHealth")),
+        edges={"type": "array", "items": _ref("EdgeHealth"), "description": "Those that are told of changes."},
+        reference=_object("Only while an operator's reference data are refused: why.", refused=_TEXT),
         map=_object("The shard map in force.", optional=["refused"], version=_WHOLE, epoch=_WHOLE, refused={}),
     ),
     "RegionHealth": _object(
@@ -96,6 +99,13 @@ SCHEMAS: Final[dict[str, Json]] = {
         breaker=_BREAKER,
         lag_ms=_or_null(_NUMBER),
         reason=_TEXT,
+    ),
+    "EdgeHealth": _object(
+        "Whether an edge took what it was last told (null: nothing yet), since when it does not, and what waits.",
+        connected=_or_null(_YES_NO),
+        since=_or_null({"type": "string", "format": "date-time"}),
+        reason=_TEXT,
+        waiting=_WHOLE,
     ),
     "Liveness": _object("It answers.", status={"type": "string", "const": "OK"}),
 }

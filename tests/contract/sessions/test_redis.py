@@ -67,7 +67,7 @@ async def test_many_more_calls_than_connections_are_all_answered(redis: RedisSto
 
 async def test_a_busy_redis_is_not_taken_for_a_dead_one(valkey: Valkey, clock: StoppedClock) -> None:
     session = new_session(clock())
-    async with RedisStore(valkey.url, region="qa", clock=clock, lifetimes=LIFETIMES, timeout_s=0.5) as store:
+    async with RedisStore(valkey.url, region="qa", clock=clock, lifetimes=LIFETIMES, timeout_s=2.0) as store:
         await store.put(session)
         answered = [0] * 48
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.limits import REQUEST_BODY_BYTES_MAX
+from edge.reference import KINDS, PREFIX
 from gateway.marketplace import SERVICE
 from tests.integration.http.asking import REQUEST, VEHICLE, Json, is_problem, made, shard_of
 from tests.system import Answer, Client, Person, Phones, System
@@ -188,6 +189,7 @@ async def test_a_token_of_another_hand_is_malformed(gateway: Client, somebody: P
 async def test_the_api_document_names_every_operation_and_nothing_else(gateway: Client) -> None:
     document = (await gateway.call("GET", "/api/openapi.json")).json
     declared = {(operation.method.lower(), operation.path) for operation in SERVICE.api.operations}
+    declared |= {("get", path) for path in (PREFIX, *(f"{PREFIX}/{kind.name}" for kind in KINDS))}
     documented = {
         (method, path) for path, calls in document["paths"].items() for method in calls if path.startswith("/api/v1")
     }

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.marketplace import SERVICE
-from gateway.operations import READ, WRITE, Api, Call, Created, Items, Page
+from gateway.operations import READ, WRITE, Api, Call, Created, Items, Page, Shared
 from gateway.operations.operation import Operation
 
 
@@ -76,6 +76,9 @@ WRONG: list[tuple[str, str, Callable[..., Any], dict[str, Any], str]] = [
     ("GET", "/bids", two_pages, {}, "other is a second page"),
     ("POST", "/bids", no_argument, {"phone_field": "phone"}, "no field phone"),
     ("POST", "/bids", no_argument, {"public": True, "role": "garage"}, "is public"),
+    ("POST", "/bids", no_argument, {"public": True, "shared": Shared(("bids",))}, "only a GET for anybody can"),
+    ("GET", "/bids", no_argument, {"shared": Shared(("bids",))}, "only a GET for anybody can"),
+    ("GET", "/bids", no_argument, {"public": True, "shared": Shared(("bid-{bid_id}",))}, "does not stand in the path"),
 ]
 
 

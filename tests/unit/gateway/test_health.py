@@ -149,6 +149,8 @@ def world(tmp_path: Path) -> World:
         migration_faults={},
         admission=SimpleNamespace(policies=settings.policies, limiters=SaidLimits()),
         issuer=None,
+        edges=SimpleNamespace(are_told=False),
+        references=SimpleNamespace(refused=""),
     )
     return World(qa, sa, cast("Runtime", runtime))
 
@@ -224,6 +226,10 @@ def refuse_a_map(world: World) -> None:
     world.runtime.map = replace(world.runtime.map, refused="shard_map.yaml:3: no")
 
 
+def refuse_reference_data(world: World) -> None:
+    cast("Any", world.runtime).references.refused = "makes.json:3: no"
+
+
 def lag(world: World) -> None:
     shard = world.sa.shards[ShardName("sa-1")]
     shard.lag_clock.primary_at(200, NOW - 100)
@@ -249,6 +255,7 @@ def nothing(world: World) -> None:
         (replica_fails_statements, "DEGRADED"),
         (primary_fails_statements, "DOWN"),
         (refuse_a_map, "DEGRADED"),
+        (refuse_reference_data, "DEGRADED"),
         (limits_are_each_servers_own, "DEGRADED"),
         (issuer_is_down, "DEGRADED"),
         (lag, "DEGRADED"),

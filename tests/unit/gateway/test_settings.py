@@ -213,6 +213,27 @@ def test_in_production_origins_are_named_and_keys_are_fetched_by_https() -> None
     assert Settings.from_environment({**issuer, "CORS_ORIGINS": "*"}).issuer is not None
 
 
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"EDGE_URLS": "https://edge.example"}, "EDGE_PURGE_TOKEN"),
+        ({"EDGE_URLS": "edge.example", "EDGE_PURGE_TOKEN": LONG}, "EDGE_URLS"),
+        ({"EDGE_URLS": "https://edge.example, " * 65, "EDGE_PURGE_TOKEN": LONG}, "EDGE_URLS"),
+        ({"ASSETS_FOLDER": "/no/such/folder"}, "ASSETS_FOLDER"),
+        ({"ASSETS_FOLDER": str(EXAMPLE)}, "ASSETS_FOLDER"),
+    ],
+)
+def test_settings_of_the_edge_that_cannot_be_meant_are_named(values: dict[str, str], named: str) -> None:
+    assert set(faults_of(**values)) == {named}
+
+
+def test_edges_are_listed_with_commas() -> None:
+    given = {"EDGE_URLS": " https://a.example ,http://127.0.0.1:8080,", "EDGE_PURGE_TOKEN": LONG}
+    assert Settings.from_environment(given).edges == ["https://a.example", "http://127.0.0.1:8080"]
+    secrets = {"NODE_ENV": "production", "JWT_SECRET": LONG, "SESSION_SECRET": LONG}
+    assert set(faults_of(**secrets, **{**given, "EDGE_PURGE_TOKEN": "short"})) == {"EDGE_PURGE_TOKEN"}
+
+
 def test_limits_are_on_with_defaults_until_they_are_switched_off() -> None:
     policies = Settings.from_environment({}).policies
     assert policies is not None

@@ -152,6 +152,31 @@ BAD: dict[str, tuple[list[Edit], str, str]] = {
     "residency in a region that is not there": ([("[qa]", "[▸om]")], "regions.sa.residency[0]", "no region 'om'"),
     "residency in itself": ([("[qa]", "[▸sa]")], "regions.sa.residency[0]", "stand in for itself"),
     "residency twice": ([("[qa]", "[qa, ▸qa]")], "regions.sa.residency[1]", "used before"),
+    "a gateway without a scheme": (
+        [("    residency", '    gateway: ▸"sa.gateway.example"\n    residency')],
+        "regions.sa.gateway",
+        "does not begin with https:// or http://",
+    ),
+    "a gateway with a path": (
+        [("    residency", '    gateway: ▸"https://sa.gateway.example/api"\n    residency')],
+        "regions.sa.gateway",
+        "more than a scheme, a host and a port",
+    ),
+    "a gateway with a login": (
+        [("    residency", '    gateway: ▸"https://me:hidden@sa.gateway.example"\n    residency')],
+        "regions.sa.gateway",
+        "more than a scheme, a host and a port",
+    ),
+    "a gateway without a host": (
+        [("    residency", '    gateway: ▸"https://"\n    residency')],
+        "regions.sa.gateway",
+        "has no host",
+    ),
+    "a gateway that is a list": (
+        [("    residency", "    gateway: ▸[]\n    residency")],
+        "regions.sa.gateway",
+        "single value",
+    ),
     "the same server in two shards": (
         [("10.0.1.1:${PORT_OF_SA_1}", "10.0.0.2:5432"), ('primary: "10', 'primary: ▸"10')],
         "regions.sa.shards.sa-1.primary",

@@ -38,6 +38,10 @@ ALLOWED: dict[str, tuple[list[Edit], str]] = {
     ),
     "another prefix": ([("prefix: SA", "prefix: KSA")], "region sa: order prefix SA -> KSA"),
     "another time zone": ([("Asia/Riyadh", "Asia/Aden")], "region sa: time zone Asia/Riyadh -> Asia/Aden"),
+    "a gateway": (
+        [("    residency", '    gateway: "https://sa.gateway.example"\n    residency')],
+        "region sa: gateway none -> https://sa.gateway.example",
+    ),
     "no stand-in": ([("residency: [qa]", "residency: []")], "region sa: stand-in region qa removed"),
     "another Redis password": (
         [(":hidden@", ":other@")],

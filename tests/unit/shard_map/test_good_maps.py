@@ -69,6 +69,20 @@ def test_optional_keys_may_be_left_out() -> None:
     assert (map.regions[0].sessions.redis_url, map.regions[0].storage.kind) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("https://SA.Gateway.example", "https://sa.gateway.example"),
+        ("http://[2001:db8::1]:3000/", "http://[2001:db8::1]:3000"),
+        ("${SA_GATEWAY:-}", None),
+    ],
+)
+def test_a_gateway_is_a_place_and_nothing_else(written: str, read_as: str | None) -> None:
+    text = GOOD.replace("    residency", f'    gateway: "{written}"\n    residency')
+    assert read(text).regions[1].gateway == read_as
+    assert read(GOOD).regions[1].gateway is None
+
+
 def test_secrets_do_not_show_when_a_map_is_printed_or_formatted() -> None:
     map = read(GOOD)
     password, redis_url = map.regions[1].shards[0].password, map.regions[1].sessions.redis_url

@@ -1,0 +1,1 @@
+"""The edge as processes of their own: `meridian edge`."""

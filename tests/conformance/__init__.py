@@ -1,0 +1,1 @@
+"""The outside suite of HTTP caches against `meridian edge`: `python -m tests.conformance`."""

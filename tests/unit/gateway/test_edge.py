@@ -1,0 +1,148 @@
+"""What `meridian edge` is to be, and whose word counts about a client, without any process."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import Invalid
+from edge.geography import table_of
+from edge.messages import Request
+from edge.reference.regions import RegionFacts
+from gateway.edge.arrivals import Arrivals
+from gateway.edge.plan import PLAIN_NAME, plan_of
+from gateway.geography.trust import TrustedProxies
+
+LIES = {
+    "X-Forwarded-For": "203.0.113.9",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "evil.example",
+    "Forwarded": "for=203.0.113.9",
+    "X-Real-IP": "203.0.113.9",
+    "CF-IPCountry": "SA",
+    "X-Original-URL": "/admin",
+}
+STRANGER, PROXY = "198.51.100.7", "10.0.0.5"
+
+
+def facts(name: str, country: str) -> RegionFacts:
+    return RegionFacts(name, (country,), {}, "QAR", 2, "Asia/Qatar", (0.0, 0.0), ())
+
+
+TABLE = table_of([facts("qa", "QA"), facts("sa", "SA")], default_region="qa", unlisted="default")
+
+
+def arrivals(own_region: str = "qa") -> Arrivals:
+    return Arrivals(
+        table=TABLE, own_region=own_region, trusted=TrustedProxies.parse("10.0.0.0/8"), country_header="CF-IPCountry"
+    )
+
+
+def asking(**headers: str) -> Request:
+    return Request("GET", "/", tuple((name.replace("_", "-"), value) for name, value in headers.items()))
+
+
+def test_what_a_stranger_says_of_itself_is_taken_off() -> None:
+    arrival = arrivals().arrived(Request("GET", "/", tuple(LIES.items())), STRANGER)
+    assert arrival.request.headers == (("X-Forwarded-For", STRANGER), ("X-Forwarded-Proto", "http"))
+    assert arrival.region == "qa"
+
+
+def test_a_trusted_proxy_is_believed_but_never_about_the_host_or_the_path() -> None:
+    arrival = arrivals().arrived(Request("GET", "/", tuple(LIES.items())), PROXY)
+    said = dict(arrival.request.headers)
+    assert said["X-Forwarded-For"] == f"203.0.113.9, {PROXY}"
+    assert (said["X-Forwarded-Proto"], said["CF-IPCountry"], arrival.region) == ("https", "SA", "sa")
+    assert "X-Forwarded-Host" not in said
+    assert "X-Original-URL" not in said
+
+
+@pytest.mark.parametrize(
+    ("headers", "peer", "region"),
+    [
+        ({"X_Region": "sa"}, STRANGER, "sa"),
+        ({"X_Region": "xx"}, STRANGER, "qa"),
+        ({"CF_IPCountry": "SA"}, STRANGER, "qa"),
+        ({"CF_IPCountry": "SA"}, PROXY, "sa"),
+        ({"CF_IPCountry": "XX"}, PROXY, "qa"),
+        ({"X_Region": "qa", "CF_IPCountry": "SA"}, PROXY, "qa"),
+        ({}, "", "qa"),
+    ],
+)
+def test_the_region_of_a_request(headers: dict[str, str], peer: str, region: str) -> None:
+    assert arrivals().arrived(asking(**headers), peer).region == region
+
+
+def test_a_request_of_which_nothing_is_known_belongs_to_where_the_edge_stands() -> None:
+    assert arrivals("sa").arrived(asking(), STRANGER).region == "sa"
+
+
+@pytest.mark.parametrize(
+    ("headers", "peer", "is_inside"),
+    [
+        ({}, "127.0.0.1", True),
+        ({}, "::1", True),
+        ({}, PROXY, True),
+        ({}, STRANGER, False),
+        ({}, "", False),
+        ({"X_Forwarded_For": STRANGER}, "127.0.0.1", False),
+        ({"Via": "1.1 nginx"}, "127.0.0.1", False),
+        ({"Forwarded": "for=a"}, PROXY, False),
+    ],
+)
+def test_who_comes_through_a_proxy_is_not_inside(headers: dict[str, str], peer: str, is_inside: bool) -> None:
+    assert arrivals().arrived(asking(**headers), peer).is_inside is is_inside
+
+
+def test_an_origin_and_nothing_else_make_a_plain_cache() -> None:
+    plan = plan_of({}, origin="http://127.0.0.1:9000", port=9001, workers=2)
+    assert (plan.name, plan.table, plan.origins, plan.workers) == (PLAIN_NAME, None, ("http://127.0.0.1:9000",), 2)
+    assert plan.settings.port == 9001
+    assert plan.purge_token is None
+
+
+def test_the_command_line_wins_over_the_environment() -> None:
+    values = {"EDGE_ORIGIN": "http://a", "EDGE_PORT": "1234", "HOST": "127.0.0.1", "EDGE_PURGE_TOKEN": "t"}
+    assert plan_of(values).origins == ("http://a",)
+    plan = plan_of(values, origin="http://b", port=5678, host="::1")
+    assert (plan.origins, plan.settings.port, plan.settings.host, plan.purge_token) == (("http://b",), 5678, "::1", "t")
+
+
+def test_no_secret_of_the_gateway_is_asked_for() -> None:
+    assert plan_of({"NODE_ENV": "production"}, origin="http://a").settings.form == "json"
+
+
+def test_with_a_region_it_ships_reference_data() -> None:
+    plan = plan_of({}, origin="http://a", region="sa")
+    assert (plan.name, plan.region, plan.origins) == ("meridian-sa", "sa", ("http://a",))
+    assert plan.reference is not None
+    assert plan.reference.shipped(Request("GET", "/api/v1/reference"), "sa") is not None
+
+
+def test_with_a_map_the_regions_are_those_of_the_map(tmp_path: Path) -> None:
+    text = Path("shard_map.yaml").read_text().replace("${SA_GATEWAY:-}", "https://sa.gateway.example")
+    (tmp_path / "map.yaml").write_text(text)
+    plan = plan_of({"SHARD_MAP": str(tmp_path / "map.yaml")}, region="sa")
+    assert (plan.name, plan.origins) == ("meridian-sa", ("https://sa.gateway.example",))
+    assert plan.references is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "arguments", "name"),
+    [
+        ({}, {"origin": "localhost:3000"}, "--origin"),
+        ({}, {"origin": "http://a/path"}, "--origin"),
+        ({}, {"origin": "http://u:p@a"}, "--origin"),
+        ({}, {"origin": "http://a?x=1"}, "--origin"),
+        ({"EDGE_ORIGIN": "ftp://a"}, {}, "EDGE_ORIGIN"),
+        ({"EDGE_PORT": "0"}, {}, "EDGE_PORT"),
+        ({"TRUSTED_PROXIES": "x"}, {}, "TRUSTED_PROXIES"),
+        ({}, {"region": "xx"}, "--region"),
+        ({}, {"workers": 0}, "--workers"),
+        ({}, {"workers": 1000}, "--workers"),
+        ({}, {"port": 70000}, "--port"),
+    ],
+)
+def test_a_wrong_argument_or_setting_is_named(values: dict[str, str], arguments: dict[str, object], name: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        plan_of(values, **arguments)  # type: ignore[arg-type]
+    assert [field.field for field in refused.value.fields] == [name]
