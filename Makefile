@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := tests/node/node_modules/.ready
 
-.PHONY: help run test check soak bench plans clean lock format
+.PHONY: help run test check soak bench plans conformance clean lock format
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(READY) ## start the two-region system on this machine, with real servers (Ctrl-C stops it)
 	@$(BIN)/meridian local $(ARGS)
@@ -32,6 +32,12 @@ soak: $(READY) $(NODE_READY) ## three minutes of mixed traffic and random faults
 
 bench: $(READY) ## measure what the guard costs a write (figures are printed, nothing is asserted)
 	@$(BIN)/python -m bench.guard $(ARGS)
+
+bench-edge: $(READY) ## measure how fast the edge answers hits, beside nginx and Varnish where they are installed (needs wrk)
+	@$(BIN)/python -m bench.edge $(ARGS)
+
+conformance: $(READY) $(NODE_READY) ## play the public suite for HTTP caches against `meridian edge`
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 plans: $(READY) ## seed a million requests into a PostgreSQL of its own (7 minutes), then explain every listing on them
 	@$(BIN)/python -m bench.seed $(ARGS)

@@ -8,13 +8,17 @@ from edge.messages import Fields, Response
 
 
 class Memo:
-    """An entry's answer to a plain GET as it was last made: it changes but once a second, with its Age."""
+    """An entry's answer to a plain GET as it was last made: it changes but once a second, with its Age.
 
-    __slots__ = ("response", "second")
+    `private` is the same for a client whose region was guessed.
+    """
+
+    __slots__ = ("private", "response", "second")
 
     def __init__(self) -> None:
         self.second = -1
         self.response: Response | None = None
+        self.private: Response | None = None
 
 
 @dataclass(frozen=True, slots=True)

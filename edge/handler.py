@@ -15,6 +15,7 @@ from edge.conditions import CONDITIONS, answered
 from edge.directives import OWN_FIELD, directives
 from edge.fetching import Fetcher
 from edge.fields import end_to_end, indexed, without
+from edge.guessing import depends_on_region, for_one_client
 from edge.invalidation import SAFE, obsolete
 from edge.messages import Request, Response, joined
 from edge.origin import Origin, OriginFailed
@@ -107,16 +108,19 @@ class Edge:
             fields = {name.lower(): value for name, value in request.headers}
             if len(fields) != len(request.headers):
                 fields = indexed(request.headers)
+            guesses = False
             if request.path.startswith(self._below_regional) or request.path in self._regional:
+                guesses = "x-region" not in fields
                 fields.setdefault("x-region", region)
             if request.method == "GET" and _LOOKED_AT.isdisjoint(fields):
                 for entry in await self._cache.get(request.url):
                     if not entry.selecting or self._variants.matches(entry, fields):
-                        response = self._plain_hit(entry, fields)
+                        response = self._plain_hit(entry, fields, guesses=guesses)
                         if response is not None:
                             return response if _CUT.isdisjoint(fields) else answered(response, fields)
                         break
-            return await self._considered(_asked(request, fields, region))
+            response = await self._considered(_asked(request, fields, region))
+            return for_one_client(response) if guesses and depends_on_region(response) else response
         except Exception:  # noqa: BLE001  the boundary: a client is always answered
             _log.exception("the edge failed")
             return self._refused(request, INTERNAL)
@@ -131,7 +135,7 @@ class Edge:
         self._fetcher.purged(purge)
         self._flights.detach(purge.url)
 
-    def _plain_hit(self, entry: Entry, fields: Mapping[str, str]) -> Response | None:
+    def _plain_hit(self, entry: Entry, fields: Mapping[str, str], *, guesses: bool) -> Response | None:
         """The answer to a GET with nothing particular, if the entry is fresh."""
         age_s = entry.age_s(self._clock())
         if age_s >= entry.fresh_s or entry.always_validate or entry.purged_at is not None:
@@ -144,7 +148,8 @@ class Edge:
             text = status.hit(self._name, int(entry.fresh_s) - second)
             whole = Response(entry.status, (*entry.headers, *status.aged(age_s)), entry.body)
             memo.response, memo.second = status.told(whole, text), second
-        return memo.response
+            memo.private = for_one_client(memo.response) if depends_on_region(whole) else memo.response
+        return memo.private if guesses else memo.response
 
     async def _considered(self, asked: Asked) -> Response:
         refusal = refusal_of(asked, self._bounds)

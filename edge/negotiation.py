@@ -34,6 +34,18 @@ def preferred_coding(accept_encoding: str | None, offered: tuple[str, ...] = COD
 
 
 @lru_cache(_KEPT)
+def welcome_codings(accept_encoding: str | None) -> str:
+    """What is to be told to an origin of which codings it has is not known: `br, gzip`, one of them, or `identity`.
+
+    gzip stands beside br where both are welcome, so that a client of an origin without br is not left with neither.
+    """
+    preferred = preferred_coding(accept_encoding)
+    if preferred == "br" and preferred_coding(accept_encoding, ("gzip",)) == "gzip":
+        return "br, gzip"
+    return preferred
+
+
+@lru_cache(_KEPT)
 def preferred_language(accept_language: str | None, offered: tuple[str, ...]) -> str:
     """The language to answer in: the most welcome of `offered` (of equals the one named first), or the first of them.
 

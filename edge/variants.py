@@ -7,7 +7,7 @@ from typing import Final
 from edge.cache import Entry
 from edge.fields import listed, names_listed
 from edge.messages import Fields
-from edge.negotiation import preferred_coding, preferred_language
+from edge.negotiation import preferred_language, welcome_codings
 
 ABSENT: Final = "\n"
 """The value of a header that was not sent; no header can have it."""
@@ -23,7 +23,7 @@ def vary_names(vary: str | None) -> tuple[str, ...] | None:
 class Variants:
     """Compares requests by the headers that Vary names.
 
-    Accept-Encoding counts as one of `br`, `gzip` and `identity`, and Accept-Language as one of `languages` where these
+    Accept-Encoding counts as what `welcome_codings` makes of it, and Accept-Language as one of `languages` where these
     are given: what the origin could tell apart beyond that, it has no answer for.
     """
 
@@ -48,7 +48,7 @@ class Variants:
     def _value(self, name: str, fields: Mapping[str, str]) -> str:
         value = fields.get(name)
         if name == "accept-encoding":
-            return preferred_coding(value)
+            return welcome_codings(value)
         if name == "accept-language" and self._languages:
             return preferred_language(value, self._languages)
         if value is None:

@@ -1,9 +1,10 @@
 """One connection of a client: its requests one after another, each read strictly and answered whole or cut off."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -15,9 +16,12 @@ from edge.http1.limits import Limits
 from edge.http1.written import Unwritable, head_of, is_bodiless, length_of
 from edge.messages import Request, Response, Stream
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JOINED_BYTES_MAX = 64 * 1024
+_KNOWN_MAX = 256
+_UNWRITABLE = Refused(502, "the origin's answer cannot be passed on")
 
 
 class Service(Protocol[T]):
@@ -28,7 +32,7 @@ class Service(Protocol[T]):
         ...
 
     def answer(self, arrival: T, stream: Stream | None) -> Awaitable[Response]:
-        """The answer; the body of the request is `stream`. Never raises."""
+        """The answer; the body of the request is `stream`, whose Refused it may let through. Raises nothing else."""
         ...
 
     def refuse(self, refused: Refused) -> Response:
@@ -38,7 +42,11 @@ class Service(Protocol[T]):
 
 @dataclass(slots=True)
 class Shared(Generic[T]):
-    """What the connections of a listener share. `date` is the present as an HTTP date."""
+    """What the connections of a listener share. `date` is the present as an HTTP date.
+
+    `known` are the bytes of answers that went out since `date` was set, by the identity of the answer, which is kept
+    beside them so that no other can have it.
+    """
 
     service: Service[T]
     bounds: Bounds
@@ -46,6 +54,12 @@ class Shared(Generic[T]):
     clock: Callable[[], float]
     date: str = ""
     closing: bool = False
+    known: dict[int, tuple[Response, bytes]] = field(default_factory=dict)
+
+    def remember(self, known: tuple[Response, bytes]) -> None:
+        """Keep the bytes of an answer, if there are not too many."""
+        if len(self.known) < _KNOWN_MAX:
+            self.known[id(known[0])] = known
 
 
 class _Gone(Exception):
@@ -62,7 +76,8 @@ class Connection(asyncio.Protocol, Generic[T]):
         self._more: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
-        self._last: tuple[bytes, Head, T] | None = None
+        self._last_data = b""
+        self._last: tuple[Head, T] | None = None
         self._is_late = False
         self.until = inf
         self.idle = True
@@ -126,6 +141,9 @@ class Connection(asyncio.Protocol, Generic[T]):
                 self.until = self._shared.clock() + self._shared.limits.idle_s
         except _Gone:
             self._transport.abort()
+        except Exception:  # noqa: BLE001  a fault of ours ends one connection, and is told
+            _log.exception("a connection failed")
+            self._transport.abort()
         finally:
             self._transport.close()
 
@@ -138,7 +156,10 @@ class Connection(asyncio.Protocol, Generic[T]):
             return False
         self.idle, self.until = False, inf
         body = _Body(head, self) if head.length != 0 else None
-        response = await self._shared.service.answer(arrival, None if body is None else body.pieces())
+        try:
+            response = await self._shared.service.answer(arrival, None if body is None else body.pieces())
+        except Refused as refused:
+            response = self._shared.service.refuse(refused)
         if body is not None and body.fault is not None:
             self._tell(self._shared.service.refuse(body.fault))
             await self._linger()
@@ -146,38 +167,44 @@ class Connection(asyncio.Protocol, Generic[T]):
         keep_alive = head.keep_alive and not self._shared.closing and (body is None or body.done)
         if head.is_old and response.stream is not None and length_of(response.headers) is None:
             keep_alive = False  # the end of the connection is the end of the answer
-        whole = await self._send(head, response, keep_alive=keep_alive)
+        if keep_alive and response.stream is None and head.method == "GET" and not head.is_old:
+            is_whole = self._send_known(response)
+            if self._writable is not None:
+                await self._drained()
+        else:
+            is_whole = await self._send(head, response, keep_alive=keep_alive)
         self.idle = True
         if body is not None and not body.done:
             await self._linger()
-        return keep_alive and whole
+        return keep_alive and is_whole
 
     async def _next(self) -> tuple[Head, T]:
-        while (end := self._received.find(END)) < 0:
+        while self._last is None or self._received != self._last_data:
+            end = self._received.find(END)
+            if end >= 0:
+                return self._understood(end + len(END))
             if self._received.startswith(b"\r\n"):  # RFC 9112 2.2: an empty line before a request is passed over
                 del self._received[:2]
                 continue
             self._require_whole_soon()
-            first = not self._received
+            is_first = not self._received
             await self.more()
-            if first:
+            if is_first and self._received != self._last_data:
                 self.until = self._shared.clock() + self._shared.limits.head_s
-        return self._understood(end + len(END))
+        self._received.clear()
+        return self._last
 
     def _understood(self, size: int) -> tuple[Head, T]:
-        if size == len(self._received):
-            data, self._received = bytes(self._received), bytearray()
-        else:
-            data = bytes(self._received[:size])
-            del self._received[:size]
-        if self._last is not None and self._last[0] == data:
-            return self._last[1:]
+        data = bytes(self._received[:size])
+        del self._received[:size]
+        if self._last is not None and self._last_data == data:
+            return self._last
         if size > self._shared.bounds.header_bytes:
             raise Refused(431, "header fields that are too long")
         head = heads.parse(data.lstrip(b"\r\n"), self._shared.bounds)
         request = Request(head.method, head.path, head.headers, head.query)
-        self._last = (data, head, self._shared.service.arrived(request, self._peer))
-        return self._last[1:]
+        self._last_data, self._last = data, (head, self._shared.service.arrived(request, self._peer))
+        return self._last
 
     def _require_whole_soon(self) -> None:
         """Of half a head, whatever can be refused already."""
@@ -204,6 +231,27 @@ class Connection(asyncio.Protocol, Generic[T]):
 
     # Answers.
 
+    def _send_known(self, response: Response) -> bool:
+        """Send a whole answer that others may be getting too; whether that could be done.
+
+        What is answered from a cache is one object for all who ask within the same second, and so are its bytes.
+        """
+        known = self._shared.known.get(id(response))
+        if known is None:
+            try:
+                top = head_of(response, method="GET", date=self._shared.date, keep_alive=True, is_old=False)
+            except Unwritable:
+                self._tell(self._shared.service.refuse(_UNWRITABLE))
+                return False
+            body = b"" if is_bodiless("GET", response.status) else response.body
+            if len(body) > _JOINED_BYTES_MAX:
+                self._write(top, body)
+                return True
+            known = (response, top + body)
+            self._shared.remember(known)
+        self._transport.write(known[1])
+        return True
+
     async def _send(self, head: Head, response: Response, *, keep_alive: bool) -> bool:
         """Send an answer; whether it was whole."""
         try:
@@ -211,7 +259,7 @@ class Connection(asyncio.Protocol, Generic[T]):
                 response, method=head.method, date=self._shared.date, keep_alive=keep_alive, is_old=head.is_old
             )
         except Unwritable:
-            self._tell(self._shared.service.refuse(Refused(502, "the origin's answer cannot be passed on")))
+            self._tell(self._shared.service.refuse(_UNWRITABLE))
             return False
         if response.stream is None:
             self._write(top, b"" if is_bodiless(head.method, response.status) else response.body)

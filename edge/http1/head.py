@@ -66,10 +66,15 @@ def parse(data: bytes, bounds: Bounds) -> Head:
     if _FIELDS.fullmatch(text, start.end()) is None:
         raise Refused(400, "a header field cannot be read")
     headers: Fields = tuple([(name, value.strip(" \t")) for name, value in _EACH.findall(text, start.end())])
+    return understood(method, target, headers, bounds, is_old=minor == "0")
+
+
+def understood(method: str, target: str, headers: Fields, bounds: Bounds, *, is_old: bool) -> Head:
+    """The head of which these are the parts, however they were written. Raises Refused."""
     if len(headers) > bounds.header_count:
         raise Refused(431, f"more than {bounds.header_count} header fields")
     path, query = _target(method, target, bounds)
-    return _framed(method, path, query, headers, is_old=minor == "0")
+    return _framed(method, path, query, headers, is_old=is_old)
 
 
 def _target(method: str, target: str, bounds: Bounds) -> tuple[str, str]:

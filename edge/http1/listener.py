@@ -94,6 +94,7 @@ class Listener(Generic[T]):
 
     def _look(self) -> None:
         self._shared.date = formatdate(self._wall(), usegmt=True)
+        self._shared.known.clear()
         now = self._shared.clock()
         for connection in [c for c in self._connections if c.until < now]:
             connection.expire()

@@ -5,7 +5,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
@@ -31,6 +31,9 @@ def edge(
     host: str | None = None,
     workers: int | None = None,
     region: str | None = None,
+    server: Literal["http1", "granian"] | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
 ) -> int:
     """Serve from a cache, in front of ORIGIN, until SIGTERM or Ctrl-C.
 
@@ -49,9 +52,25 @@ def edge(
         How many processes; one for each core unless given.
     region
         The region it stands in; the default region unless given.
+    server
+        What listens (else EDGE_SERVER): http1 is the edge's own; granian speaks HTTP/2 too, and TLS.
+    tls_cert
+        The file of a certificate with its chain, for TLS by granian (else EDGE_TLS_CERT).
+    tls_key
+        The file of its key (else EDGE_TLS_KEY).
     """
     try:
-        plan = plan_of(environment(), origin=origin, port=port, host=host, workers=workers, region=region)
+        plan = plan_of(
+            environment(),
+            origin=origin,
+            port=port,
+            host=host,
+            workers=workers,
+            region=region,
+            server=server,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+        )
     except (Invalid, MapRefused) as exc:
         complain(exc)
         return 2

@@ -4,11 +4,11 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -32,6 +32,9 @@ from gateway.edge.arrivals import Arrival, Arrivals
 from gateway.edge.origins import Watched
 from gateway.edge.plan import LANGUAGES, Plan
 
+if TYPE_CHECKING:
+    from gateway.edge.http2 import Http2Listener
+
 OWN_PATHS: Final = "/_edge/"
 _BACKGROUND_S: Final = 2.0
 _log = structlog.get_logger("edge")
@@ -54,6 +57,7 @@ class EdgeService:
             own_region=plan.region,
             trusted=plan.settings.trusted,
             country_header=plan.settings.country_header,
+            scheme="https" if plan.certificate is not None else "http",
         )
         self.connections: Callable[[], int] = lambda: 0
         self.is_draining = False
@@ -62,12 +66,12 @@ class EdgeService:
         """See edge.http1's Service."""
         return self._arrivals.arrived(request, peer)
 
-    async def answer(self, arrival: Arrival, stream: Stream | None) -> Response:
+    def answer(self, arrival: Arrival, stream: Stream | None) -> Awaitable[Response]:
         """See edge.http1's Service."""
         request = arrival.request if stream is None else replace(arrival.request, stream=stream)
         if request.path.startswith(OWN_PATHS):
-            return status.told(await self._own(request, arrival), status.alone(self._plan.name, "own"))
-        return await self._edge.handle(request, arrival.region)
+            return self._own(request, arrival)
+        return self._edge.handle(request, arrival.region)
 
     def refuse(self, refused: Refused) -> Response:
         """See edge.http1's Service."""
@@ -86,6 +90,9 @@ class EdgeService:
         }
 
     async def _own(self, request: Request, arrival: Arrival) -> Response:
+        return status.told(await self._answer_own(request, arrival), status.alone(self._plan.name, "own"))
+
+    async def _answer_own(self, request: Request, arrival: Arrival) -> Response:
         if request.path == purging.PATH:
             return await purging.answer(request, self._edge, self._plan.purge_token, told=_log_purge)
         if request.path == telling.HEALTH and request.method in ("GET", "HEAD"):
@@ -168,6 +175,9 @@ async def running(plan: Plan, *, worker: int, folder: Path, wall: Callable[[], f
                 return service.stats()
             return await cache.hear(kind, header, body, purged=edge.purged)
 
+        if plan.references is not None:
+            following = asyncio.create_task(plan.references.run(), name="reference data")
+            stack.callback(following.cancel)
         if plan.workers > 1:
             await peers.start(hear)
             stack.push_async_callback(peers.stop)
@@ -193,7 +203,7 @@ async def serve(plan: Plan, *, worker: int, folder: Path, sock: socket.socket, l
     """Serve on a bound socket until SIGTERM, SIGINT or the end of the parent; requests under way finish."""
     async with running(plan, worker=worker, folder=folder, wall=time.time) as service:
         limits = Limits(drain_s=max(plan.settings.drain_s, Limits().stall_s))
-        listener = Listener(service, wall=time.time, limits=limits)
+        listener = _listener(plan, service, limits)
         service.connections = lambda: listener.connections
         await listener.start(sock)
         _log.info("serving", name=plan.name, port=plan.settings.port, worker=worker, workers=plan.workers)
@@ -203,6 +213,14 @@ async def serve(plan: Plan, *, worker: int, folder: Path, sock: socket.socket, l
         finally:
             await listener.stop()
     _log.info("stopped", worker=worker)
+
+
+def _listener(plan: Plan, service: EdgeService, limits: Limits) -> "Listener[Arrival] | Http2Listener[Arrival]":
+    if plan.server == "granian":
+        from gateway.edge.http2 import Http2Listener  # slow to import, and seldom needed
+
+        return Http2Listener(service, certificate=plan.certificate, limits=limits)
+    return Listener(service, wall=time.time, limits=limits)
 
 
 async def _until_told(lifeline: int | None) -> None:

@@ -1,6 +1,6 @@
 """A request as it arrives at the edge: whose word counts about its client, and which region it is for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from edge.geography import EdgeTable, region_of
@@ -24,6 +24,7 @@ _OF_PROXIES: Final = frozenset(
     }
 )
 _SAID_BY_PROXIES: Final = _OF_PROXIES | {"via"}
+_REPLACED: Final = _NEVER | {"x-forwarded-for"}
 _PEERS_KEPT: Final = 4096
 
 
@@ -44,12 +45,19 @@ class Arrivals:
     """
 
     def __init__(
-        self, *, table: EdgeTable | None, own_region: str, trusted: TrustedProxies, country_header: str
+        self,
+        *,
+        table: EdgeTable | None,
+        own_region: str,
+        trusted: TrustedProxies,
+        country_header: str,
+        scheme: str = "http",
     ) -> None:
         self._table = table
         self._own_region = own_region
         self._trusted = trusted
         self._country_header = country_header.lower()
+        self._scheme = scheme
         self._untrusted = _NEVER | _OF_PROXIES | {self._country_header}
         self._peers: dict[str, bool] = {}
 
@@ -60,7 +68,7 @@ class Arrivals:
         headers = self._headers(request.headers, said, peer, is_trusted=is_trusted)
         region = self._region(said.get("x-region"), said.get(self._country_header) if is_trusted else None)
         is_inside = (is_trusted or _is_loopback(peer)) and _SAID_BY_PROXIES.isdisjoint(said)
-        return Arrival(replace(request, headers=headers), region, is_inside)
+        return Arrival(Request(request.method, request.path, headers, request.query), region, is_inside)
 
     def _is_trusted(self, peer: str) -> bool:
         known = self._peers.get(peer)
@@ -71,14 +79,15 @@ class Arrivals:
         return known
 
     def _headers(self, headers: Fields, said: dict[str, str], peer: str, *, is_trusted: bool) -> Fields:
-        dropped = (_NEVER | {"x-forwarded-for"}) if is_trusted else self._untrusted
-        kept = tuple(field for field in headers if field[0].lower() not in dropped)
-        hops = [value for name, value in headers if is_trusted and name.lower() == "x-forwarded-for"]
+        dropped = _REPLACED if is_trusted else self._untrusted
+        kept = headers if dropped.isdisjoint(said) else [field for field in headers if field[0].lower() not in dropped]
+        added: Fields = ()
         if peer:
-            kept = (*kept, ("X-Forwarded-For", ", ".join([*hops, peer])))
+            hops = [value for name, value in headers if name.lower() == "x-forwarded-for"] if is_trusted else []
+            added = (("X-Forwarded-For", ", ".join([*hops, peer])),)
         if not is_trusted or "x-forwarded-proto" not in said:
-            kept = (*kept, ("X-Forwarded-Proto", "http"))
-        return kept
+            added = (*added, ("X-Forwarded-Proto", self._scheme))
+        return (*kept, *added)
 
     def _region(self, explicit: str | None, country: str | None) -> str:
         if self._table is None:

@@ -13,6 +13,7 @@ from core.shard_map import ShardMap, load
 from edge.geography import EdgeTable, gateways_of, table_from_json
 from edge.reference import Reference
 from gateway.compression import COMPRESSORS
+from gateway.edge.certificate import Certificate
 from gateway.edge.settings import EdgeSettings, require_origin
 from gateway.edge_table import edge_table_text
 from gateway.reference import References
@@ -41,6 +42,17 @@ class Plan:
     reference: Reference | None = None
 
     @property
+    def certificate(self) -> Certificate | None:
+        """What it shows to clients, over TLS; None: it speaks without."""
+        chain, key = self.settings.tls_cert, self.settings.tls_key
+        return Certificate(chain, key) if chain is not None and key is not None else None
+
+    @property
+    def server(self) -> str:
+        """What listens: `http1` is the edge's own, `granian` speaks HTTP/2 and TLS too."""
+        return self.settings.server or ("granian" if self.certificate is not None else "http1")
+
+    @property
     def purge_token(self) -> str | None:
         """Who holds it may purge; None: nobody may."""
         secret = self.settings.purge_token
@@ -55,6 +67,9 @@ def plan_of(
     host: str | None = None,
     workers: int | None = None,
     region: str | None = None,
+    server: str | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
 ) -> Plan:
     """The edge that the environment and the command line ask for; the command line wins.
 
@@ -64,9 +79,9 @@ def plan_of(
     require_origin(origin, "--origin")
     if port is not None and not 1 <= port <= _PORT_MAX:
         raise Invalid([FieldError("--port", f"must be from 1 to {_PORT_MAX}")])
-    settings = settings.model_copy(
-        update={name: value for name, value in (("port", port), ("host", host), ("origin", origin)) if value}
-    )
+    given = {"port": port, "host": host, "origin": origin, "server": server, "tls_cert": tls_cert, "tls_key": tls_key}
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value})
+    _require_certificate(settings)
     workers = _cores() if workers is None else workers
     if not 1 <= workers <= WORKERS_MAX:
         raise Invalid([FieldError("--workers", f"must be from 1 to {WORKERS_MAX}")])
@@ -74,6 +89,20 @@ def plan_of(
     if settings.shard_map is None and origins and region is None:
         return Plan(settings, PLAIN_NAME, "", workers, origins)
     return _placed(Plan(settings, "", region or "", workers, origins), values)
+
+
+def _require_certificate(settings: EdgeSettings) -> None:
+    """Raises Invalid unless TLS can be spoken with what is given, or is not asked for."""
+    chain, key = settings.tls_cert, settings.tls_key
+    if chain is None and key is None:
+        return
+    if chain is None or key is None:
+        raise Invalid([FieldError("EDGE_TLS_CERT", "and EDGE_TLS_KEY are given together, or not at all")])
+    if settings.server == "http1":
+        raise Invalid([FieldError("EDGE_SERVER", "is http1, which speaks no TLS; granian does")])
+    fault = Certificate(chain, key).fault()
+    if fault is not None:
+        raise Invalid([FieldError("EDGE_TLS_CERT", f"and EDGE_TLS_KEY cannot be used: {fault}")])
 
 
 def _placed(plan: Plan, values: Mapping[str, str]) -> Plan:

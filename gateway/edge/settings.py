@@ -11,7 +11,7 @@ from core import limits
 from core.errors import FieldError, Invalid
 from gateway.geography.headers import COUNTRY_DEFAULT
 from gateway.geography.trust import TrustedProxies
-from gateway.settings import Port
+from gateway.settings import SECRET_CHARS_MIN, Port
 
 
 class EdgeSettings(BaseModel):
@@ -24,6 +24,9 @@ class EdgeSettings(BaseModel):
     port: Port = Field(8080, validation_alias="EDGE_PORT")
     origin: str | None = Field(None, validation_alias="EDGE_ORIGIN")
     purge_token: SecretStr | None = Field(None, validation_alias="EDGE_PURGE_TOKEN")
+    server: Literal["http1", "granian"] | None = Field(None, validation_alias="EDGE_SERVER")
+    tls_cert: Path | None = Field(None, validation_alias="EDGE_TLS_CERT")
+    tls_key: Path | None = Field(None, validation_alias="EDGE_TLS_KEY")
     shard_map: Path | None = Field(None, validation_alias="SHARD_MAP")
     reference_folder: Path | None = Field(None, validation_alias="REFERENCE_FOLDER")
     trusted_proxies: str = Field("", validation_alias="TRUSTED_PROXIES")
@@ -54,7 +57,17 @@ class EdgeSettings(BaseModel):
         except ValueError as exc:
             raise Invalid([FieldError("TRUSTED_PROXIES", str(exc).removeprefix("TRUSTED_PROXIES: "))]) from exc
         require_origin(settings.origin, "EDGE_ORIGIN")
+        if settings.environment == "production" and settings.purge_token is not None:
+            _require_long(settings.purge_token)
         return settings
+
+
+def _require_long(token: SecretStr) -> None:
+    """Whoever guesses it empties the cache."""
+    if len(token.get_secret_value()) < SECRET_CHARS_MIN:
+        raise Invalid(
+            [FieldError("EDGE_PURGE_TOKEN", f"must have {SECRET_CHARS_MIN} characters or more in production")]
+        )
 
 
 def require_origin(url: str | None, name: str) -> None:

@@ -36,9 +36,9 @@ class Program:
 
 
 @asynccontextmanager
-async def serving(folder: Path, variables: Mapping[str, str]) -> AsyncIterator[Program]:
+async def serving(folder: Path, variables: Mapping[str, str], *, port: int | None = None) -> AsyncIterator[Program]:
     """Run `meridian serve` in a folder with exactly these variables (and PATH); killed in the end if it still runs."""
-    port, admin = free_port(), free_port()
+    port, admin = port or free_port(), free_port()
     env = {"HOST": "127.0.0.1", "PORT": str(port), "ADMIN_PORT": str(admin), "PATH": "/usr/bin:/bin", **variables}
     log = folder / f"serve-{port}.log"
     with log.open("wb") as out:

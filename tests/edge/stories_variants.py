@@ -44,7 +44,18 @@ STORIES: list[Case] = [
         {"Accept_Encoding": "gzip, deflate"},
         {"Accept_Encoding": "gzip;q=0.5"},
     ),
-    same("brotli is liked best", "Accept-Encoding", {"Accept_Encoding": "gzip, br"}, {"Accept_Encoding": "br"}),
+    same(
+        "brotli and gzip in any order are both welcome",
+        "Accept-Encoding",
+        {"Accept_Encoding": "gzip, br"},
+        {"Accept_Encoding": "deflate, br;q=0.9, gzip;q=0.8"},
+    ),
+    different(
+        "brotli alone is another than both",
+        "Accept-Encoding",
+        {"Accept_Encoding": "gzip, br"},
+        {"Accept_Encoding": "br, gzip;q=0"},
+    ),
     same("what nobody knows is plain", "Accept-Encoding", {}, {"Accept_Encoding": "zstd"}),
     different(
         "gzip is another than plain", "Accept-Encoding", {"Accept_Encoding": "gzip"}, {"Accept_Encoding": "gzip;q=0"}
@@ -66,7 +77,7 @@ STORIES: list[Case] = [
         Step(
             get(Accept_Encoding="gzip;q=0.8, deflate, br", Accept_Language="fr, ar-SA;q=0.9"),
             says(Cache_Control=FRESH),
-            sent={"Accept-Encoding": "br", "Accept-Language": "ar"},
+            sent={"Accept-Encoding": "br, gzip", "Accept-Language": "ar"},
         ),
     ),
     story(
@@ -93,6 +104,23 @@ STORIES: list[Case] = [
         "the client's own choice of region goes before",
         Step(get(REFERENCE, X_Region="sa"), says(Cache_Control=FRESH, Vary="X-Region"), sent={"X-Region": "sa"}),
         Step(get(REFERENCE), body=b"one", has=hit(60), region="sa"),
+    ),
+    story(
+        "an answer of a region that the client did not name is private beyond the edge",
+        Step(
+            get(REFERENCE),
+            says(Cache_Control="public, max-age=60, s-maxage=90", CDN_Cache_Control="max-age=60", Vary="X-Region"),
+            has={"Cache-Control": "private, max-age=60"},
+            lacks=("CDN-Cache-Control",),
+        ),
+        Step(get(REFERENCE), has={**hit(60), "Cache-Control": "private, max-age=60"}, lacks=("CDN-Cache-Control",)),
+        Step(get(REFERENCE, X_Region="qa"), has={**hit(60), "Cache-Control": "public, max-age=60, s-maxage=90"}),
+        Step(get(REFERENCE), has={**hit(60), "Cache-Control": "private, max-age=60"}),
+    ),
+    story(
+        "an answer that does not vary by region is as public as it was",
+        Step(get(REFERENCE), says(Cache_Control="public, max-age=60"), has={"Cache-Control": "public, max-age=60"}),
+        Step(get(REFERENCE), has={**hit(60), "Cache-Control": "public, max-age=60"}),
     ),
     story(
         "elsewhere no region is said, and the answer is for all",

@@ -14,7 +14,7 @@ from edge.fields import indexed
 from edge.handler import Edge
 from edge.memory import MemoryCache
 from edge.messages import Fields, Request, Response
-from edge.negotiation import preferred_coding, preferred_language
+from edge.negotiation import preferred_language, welcome_codings
 from edge.origin import OriginFailed
 from edge.tokens import covers
 from tests.edge.background import Background
@@ -145,7 +145,7 @@ turns = st.one_of(
 
 def normal(asked: dict[str, str], path: str, region: str) -> dict[str, str]:
     """The request as the origin sees it."""
-    asked["accept-encoding"] = preferred_coding(asked.get("accept-encoding"))
+    asked["accept-encoding"] = welcome_codings(asked.get("accept-encoding"))
     asked["accept-language"] = preferred_language(asked.get("accept-language"), LANGUAGES)
     if path.startswith("/api/v1/reference"):
         asked.setdefault("x-region", region)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -20,7 +20,7 @@ from edge.cache import Cache
 from gateway.edge_table import edge_table_text
 from tests.edge.cache_contract import CONTRACT
 from tests.edge.stories import STORIES
-from tests.system import ROOT
+from tests.system import ROOT, System
 
 BUILD = ROOT / "deploy" / "cloudflare" / "build.py"
 HOST = ROOT / "tests" / "edge" / "pyodide" / "host.mjs"
@@ -92,7 +92,15 @@ def of_sdk() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-async def played(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
+async def gateway(system: System) -> AsyncIterator[str]:
+    """Where a real gateway is that shares the Worker's secret."""
+    async with system.gateway(NODE_ENV="production", EDGE_SECRET="e" * 32) as client:
+        assert client.runtime is not None
+        yield f"http://127.0.0.1:{client.runtime.settings.port}"
+
+
+@pytest.fixture(scope="module")
+async def played(table: Path, gateway: str, tmp_path_factory: pytest.TempPathFactory) -> Played:
     """The whole table, played once."""
     folder = tmp_path_factory.mktemp("worker")
     build(folder / "build", "--table", str(table))
@@ -100,6 +108,7 @@ async def played(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Playe
         "modules": str(MODULES),
         "bundle": str(zipped(folder / "bundle.zip", folder / "build")),
         "sdk": str(zipped(folder / "workers_runtime_sdk-0-py3-none-any.whl", folder, of_sdk())),
+        "gateway": gateway,
         "tests": str(zipped(folder / "tests.zip", folder, of_tests())),
     }
     node = await asyncio.create_subprocess_exec(

@@ -1,8 +1,8 @@
 // The platform around the Worker, offline: Pyodide as production runs it, miniflare's KV and Cache API.
 //
-//   node host.mjs {"modules": …, "bundle": …, "sdk": …, "tests": …}
+//   node host.mjs {"modules": …, "bundle": …, "sdk": …, "tests": …, "gateway": …}
 //
-// `modules` is the folder of node_modules, the others are zip files. Prints one line of JSON: what `runner.play` found.
+// `modules` is the folder of node_modules, `gateway` the URL of a real one, the others are zip files. Prints one line of JSON: what `runner.play` found.
 
 import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
@@ -118,6 +118,10 @@ try {
     context,
     flood,
     broken: { get: away, put: away, match: away, delete: away },
+    gateway: given.gateway,
+    reach() {
+      globalThis.fetch = miniflare.fetch;
+    },
     // What the script of a story has no answer to fails as the platform's fetch does.
     serve(answer) {
       globalThis.fetch = async (url, init) => {

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from time import time
 from typing import Any
 
 import entry  # type: ignore[import-not-found]
@@ -234,3 +235,25 @@ async def a_write_forgets_its_url_here_and_the_groups_it_names_everywhere() -> N
     entry.MEMORY.clear()
     assert (await get("/written"))[1] == b"two"
     assert (await get("/written", **elsewhere))[1] == b"two"
+
+
+async def the_last_scene_a_real_gateway_believes_what_the_worker_signs() -> None:
+    everywhere = {name: replace(facts, gateway=host.gateway) for name, facts in entry.TABLE.regions.items()}
+    entry.TABLE = replace(entry.TABLE, regions=everywhere)
+    entry.gateways.cache_clear()
+    host.reach()
+    GATEWAYS.say(now=time())
+    found = json.loads((await get("/api/v1/route?", country="SA"))[1])
+    assert (found["region"], found["by"]) == ("sa", "country"), found
+    assert found["seen"][0]["note"] == "decided; signed by the edge", found
+    GATEWAYS.say(now=time() - 3600)
+    found = json.loads((await get("/api/v1/route", country="SA"))[1])
+    assert found["by"] == "default", found
+    GATEWAYS.say(now=time())
+    status, body, told = await get("/api/v1/reference/plans", country="SA")
+    assert (status, told) == (200, "meridian-test; fwd=uri-miss; fwd-status=200; stored"), (status, told)
+    assert json.loads(body)["region"] == "sa", body
+    again = (await get("/api/v1/reference/plans", country="SA"))[2]
+    assert again.startswith("meridian-test; hit; ttl="), again
+    elsewhere = (await get("/api/v1/reference/plans", country="QA"))[2]
+    assert elsewhere.startswith("meridian-test; fwd=vary-miss"), elsewhere

@@ -10,6 +10,7 @@ from edge.messages import Request
 from edge.reference.regions import RegionFacts
 from gateway.edge.arrivals import Arrivals
 from gateway.edge.plan import PLAIN_NAME, plan_of
+from gateway.edge.settings import EdgeSettings
 from gateway.geography.trust import TrustedProxies
 
 LIES = {
@@ -111,6 +112,12 @@ def test_no_secret_of_the_gateway_is_asked_for() -> None:
     assert plan_of({"NODE_ENV": "production"}, origin="http://a").settings.form == "json"
 
 
+def test_the_example_names_every_variable() -> None:
+    lines = [line.removeprefix("# ") for line in Path(".env.example").read_text().splitlines()]
+    named = {line.partition("=")[0] for line in lines if "=" in line}
+    assert {str(field.validation_alias) for field in EdgeSettings.model_fields.values()} <= named
+
+
 def test_with_a_region_it_ships_reference_data() -> None:
     plan = plan_of({}, origin="http://a", region="sa")
     assert (plan.name, plan.region, plan.origins) == ("meridian-sa", "sa", ("http://a",))
@@ -136,6 +143,7 @@ def test_with_a_map_the_regions_are_those_of_the_map(tmp_path: Path) -> None:
         ({"EDGE_ORIGIN": "ftp://a"}, {}, "EDGE_ORIGIN"),
         ({"EDGE_PORT": "0"}, {}, "EDGE_PORT"),
         ({"TRUSTED_PROXIES": "x"}, {}, "TRUSTED_PROXIES"),
+        ({"NODE_ENV": "production", "EDGE_PURGE_TOKEN": "short"}, {}, "EDGE_PURGE_TOKEN"),
         ({}, {"region": "xx"}, "--region"),
         ({}, {"workers": 0}, "--workers"),
         ({}, {"workers": 1000}, "--workers"),
