@@ -1,9 +1,11 @@
 """`meridian edge`: the edge, and what operators ask of one that runs."""
 
+import resource
 import shutil
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -79,6 +81,7 @@ def edge(
 
 
 def _run(plan: Plan) -> int:
+    _allow_many_connections()
     try:
         held = _bound(plan, is_shared=False)
     except OSError as exc:
@@ -99,6 +102,13 @@ def _run(plan: Plan) -> int:
         return run_workers(plan.workers, work, stop_s=plan.settings.drain_s + _KILL_AFTER_S)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _allow_many_connections() -> None:
+    """Each is an open file, and the usual soft limit of 1,024 is there for programs of another age."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bound(plan: Plan, *, is_shared: bool) -> socket.socket:

@@ -202,7 +202,8 @@ def _shipped_of(plan: Plan) -> Callable[[Request, str], Response | None] | None:
 async def serve(plan: Plan, *, worker: int, folder: Path, sock: socket.socket, lifeline: int | None) -> None:
     """Serve on a bound socket until SIGTERM, SIGINT or the end of the parent; requests under way finish."""
     async with running(plan, worker=worker, folder=folder, wall=time.time) as service:
-        limits = Limits(drain_s=max(plan.settings.drain_s, Limits().stall_s))
+        drain_s = plan.settings.drain_s
+        limits = Limits(drain_s=drain_s, stall_s=min(drain_s, Limits().stall_s))
         listener = _listener(plan, service, limits)
         service.connections = lambda: listener.connections
         await listener.start(sock)

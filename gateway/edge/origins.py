@@ -1,5 +1,6 @@
 """What is known of the origin: whether it answered when it was last asked, told once for each change."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from edge.origin import Origin, OriginFailed
 
 SEEN_S: Final = 5.0
 """So long what was last seen of the origin counts as seen just now."""
+LOOK_S: Final = 2.0
+"""So long whoever asks for the health waits for the origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,20 @@ class Watched:
     async def health(self) -> OriginHealth:
         """How it stands. It is asked if it was not seen in the last `SEEN_S` seconds."""
         if self._connected is None or self._wall() - self._seen_at > SEEN_S:
-            try:
-                response = await self(Request("HEAD", "/"))
-                if response.stream is not None:
-                    await response.stream.aclose()
-            except OriginFailed:
-                pass
+            await self._look()
         since = datetime.fromtimestamp(self._since, UTC).isoformat(timespec="seconds")
         return OriginHealth(bool(self._connected), since, self._reason)
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                response = await self(Request("HEAD", "/"))
+            if response.stream is not None:
+                await response.stream.aclose()
+        except TimeoutError:
+            self._saw(connected=False, reason="it took too long to answer")
+        except OriginFailed:
+            pass  # it was seen to be so
 
     def _saw(self, *, connected: bool, reason: str) -> None:
         self._seen_at = self._wall()
