@@ -27,6 +27,7 @@ Encoded = list[tuple[bytes, bytes]]
 
 _PIECE_BYTES: Final = 64 * 1024
 _UNSAYABLE: Final = "the origin's answer cannot be passed on"
+_NO_HOST: Final = ("host", "")  # what granian makes of a request without one
 _PRINTED: Final = re.compile(rb"[\x21-\x7e]*")
 _CONTROL: Final = re.compile(rb"[\r\n\0]")
 
@@ -81,8 +82,6 @@ class Application(Generic[T]):
         arrival = self._service.arrived(request, scope["client"][0] if scope.get("client") else "")
         response = await client.unless_gone(self._answer(arrival, client))
         try:
-            if client.fault is not None:
-                raise client.fault
             fields = _encoded(response)
         except Refused as refused:
             if response.stream is not None:
@@ -96,7 +95,16 @@ class Application(Generic[T]):
         await client.unless_gone(client.respond(response, _encoded(response)))
 
     async def _answer(self, arrival: T, client: "_Client") -> Response:
-        return await self._service.answer(arrival, client.pieces() if client.has_body else None)
+        """The service's answer; a refusal where the body broke off under its hands."""
+        try:
+            response = await self._service.answer(arrival, client.pieces() if client.has_body else None)
+        except Refused as refused:
+            return self._service.refuse(refused)
+        if client.fault is None:
+            return response
+        if response.stream is not None:
+            await response.stream.aclose()
+        return self._service.refuse(client.fault)
 
 
 class _Client:
@@ -206,8 +214,11 @@ def _head_of(scope: Message, bounds: Bounds) -> Head:
     if _PRINTED.fullmatch(target) is None:
         raise Refused(400, "the request line cannot be read")
     is_old = scope["http_version"] in ("1.0", "1")
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    return heads.understood(scope["method"], target.decode("ascii"), _whole_cookie(headers), bounds, is_old=is_old)
+    headers = _whole_cookie(
+        tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    )
+    headers = tuple(field for field in headers if field != _NO_HOST)
+    return heads.understood(scope["method"], target.decode("ascii"), headers, bounds, is_old=is_old)
 
 
 def _whole_cookie(headers: Fields) -> Fields:

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from granian.constants import Interfaces, SSLProtocols
@@ -22,6 +24,7 @@ _STREAMS: Final = 100
 _OPENS_S: Final = 10.0
 _POLL_S: Final = 0.02
 _KILL_S: Final = 0.5
+_THREADS: Final = Path("/proc/self/task")
 # granian would set up logging anew when a server is made, and tells of every connection that breaks off.
 _LOGGING: Final[Mapping[str, Any]] = {"incremental": True, "formatters": {}, "handlers": {}, "loggers": {}}
 
@@ -53,6 +56,7 @@ class Http2Listener(Generic[T]):
 
     async def start(self, sock: socket.socket) -> None:
         """Begin to take connections at the address of a bound socket, which is closed. Raises OSError, RuntimeError."""
+        self._others = _foreign_threads()
         host, port = sock.getsockname()[:2]
         sock.close()
         self._server = self._granian(host, port)
@@ -71,6 +75,14 @@ class Http2Listener(Generic[T]):
         with suppress(asyncio.CancelledError, TimeoutError):
             async with asyncio.timeout(_KILL_S):
                 await self._serving
+        await self._until_its_threads_end()
+
+    async def _until_its_threads_end(self) -> None:
+        """One that still wants the interpreter when that ends aborts the process."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _KILL_S
+        while _foreign_threads() - self._others and loop.time() < deadline:
+            await asyncio.sleep(_POLL_S)
 
     def _granian(self, host: str, port: int) -> Server:
         head_bytes = self._bounds.url_bytes + self._bounds.header_bytes
@@ -98,6 +110,12 @@ class Http2Listener(Generic[T]):
             ssl_cert=self._certificate.chain if self._certificate is not None else None,
             ssl_key=self._certificate.key if self._certificate is not None else None,
         )
+
+
+def _foreign_threads() -> set[str]:
+    """The threads that are not Python's own, where the system tells."""
+    own = {str(thread.native_id) for thread in threading.enumerate()}
+    return {task.name for task in _THREADS.iterdir()} - own if _THREADS.is_dir() else set()
 
 
 async def _is_open(host: str, port: int) -> bool:

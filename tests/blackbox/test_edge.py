@@ -13,7 +13,7 @@ import pytest
 from gateway.edge.asking import purge_all
 from tests.blackbox.edge import TOKEN, EdgeProgram, Shop, edge_program, is_gone, refuses
 from tests.blackbox.process import command
-from tests.edge.wire import connected, origin_on_http
+from tests.edge.wire import Closed, connected, origin_on_http
 from tests.system import until
 
 CLIENTS = 24  # each with a connection of its own: that all fall to one worker of two has a chance of 1 in 8 million
@@ -73,7 +73,10 @@ async def test_a_worker_killed_with_9_is_replaced_and_the_other_goes_on(edge: Ed
     os.kill(killed, signal.SIGKILL)
 
     async def is_replaced() -> bool:
-        health = await edge.health()
+        try:
+            health = await edge.health()
+        except (Closed, OSError):
+            return False  # it stood in the queue of the one that was killed
         return killed not in edge.workers() and health["workers"]["answering"] == 2
 
     await until(is_replaced, within_s=15, what="there are two workers again")
