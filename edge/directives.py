@@ -8,7 +8,8 @@ from typing import Final
 
 from edge.fields import listed, seconds
 
-OWN_FIELD: Final = "meridian-cdn-cache-control"
+OWN_NAME: Final = "Meridian-CDN-Cache-Control"
+OWN_FIELD: Final = OWN_NAME.lower()
 TARGETED: Final = (OWN_FIELD, "cdn-cache-control")
 """The fields for us, the more particular first, in lower case."""
 

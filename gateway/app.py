@@ -236,6 +236,7 @@ def _references(settings: Settings, shard_map: ShardMap, edges: Edges) -> Refere
         shard_map,
         folder=settings.reference_folder,
         freshness=FRESHNESS if settings.is_production else "no-cache",
+        is_told=edges.are_told,
         on_change=edges.changed,
     )
 

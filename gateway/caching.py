@@ -79,14 +79,13 @@ class Shared:
     def fields(self, values: Mapping[str, object], *, production: bool, told: bool) -> dict[str, str]:
         """The header fields of an answer; `values` of the path parameters, `told` whether edges hear of changes.
 
-        Outside production it is asked for again each time, so that developers see what they change.
+        Outside production it is asked for again each time, but by edges that are told: developers see what they change.
         """
         common = {GROUPS: listed(group.format_map(values) for group in self.groups), "Vary": "Consistency"}
-        if not production:
-            return {CACHE_CONTROL: "no-cache", **common}
         stale = f"stale-while-revalidate={self.while_revalidating_s}, stale-if-error={self.if_error_s}"
         edges = {EDGE_CONTROL: f"public, max-age={self.told_fresh_s}, {stale}"} if told else {}
-        return {CACHE_CONTROL: f"public, max-age={self.fresh_s}, {stale}", **edges, **common}
+        control = f"public, max-age={self.fresh_s}, {stale}" if production else "no-cache"
+        return {CACHE_CONTROL: control, **edges, **common}
 
 
 def listed(groups: Iterable[str]) -> str:

@@ -40,12 +40,17 @@ class References:
         *,
         folder: Path | None = None,
         freshness: str = FRESHNESS,
+        is_told: bool = False,
         on_change: Callable[[Sequence[str]], None],
     ) -> None:
-        """`folder`: the operator's files, by the names and the schema of the shipped ones, whose place they take."""
+        """`folder`: the operator's files, by the names and the schema of the shipped ones, whose place they take.
+
+        `is_told`: edges hear of `on_change`.
+        """
         self.refused = ""
         self._folder = folder
         self._freshness = freshness
+        self._is_told = is_told
         self._on_change = on_change
         self._changing = asyncio.Lock()
         self._regions = facts_of_regions(shard_map)
@@ -108,7 +113,11 @@ class References:
 
     def _make(self) -> Reference:
         return Reference(
-            self._regions, catalogue=self._found.catalogue, compressors=COMPRESSORS, freshness=self._freshness
+            self._regions,
+            catalogue=self._found.catalogue,
+            compressors=COMPRESSORS,
+            freshness=self._freshness,
+            is_told=self._is_told,
         )
 
     async def _remake(self) -> None:

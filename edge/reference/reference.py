@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
 
+from edge.directives import OWN_NAME
 from edge.messages import Fields, Request, Response
 from edge.negotiation import preferred_language
 from edge.prepared import (
@@ -28,6 +29,8 @@ REGION: Final = "X-Region"
 LIST: Final = "sets"
 """The name of the list of sets, among the groups."""
 FRESHNESS: Final = "max-age=60, stale-while-revalidate=600, stale-if-error=86400"
+TOLD_FRESHNESS: Final = "public, max-age=300, stale-while-revalidate=600, stale-if-error=86400"
+"""What edges that are told of every change may do."""
 """Of what a plain path answers."""
 _MISSING: Final = "public, max-age=10"
 _NOSNIFF: Final[Fields] = (("X-Content-Type-Options", "nosniff"),)
@@ -57,15 +60,18 @@ class Reference:
         prefix: str = PREFIX,
         compressors: Mapping[str, Compressor] = COMPRESSORS,
         freshness: str = FRESHNESS,
+        is_told: bool = False,
         headers: Fields = _NOSNIFF,
     ) -> None:
         """`regions`: at least one. `catalogue`: the shipped one, unless given. `headers` are added to every answer.
 
-        `freshness` is what Cache-Control says of a plain path, after `public` or `private`.
+        `freshness` is what Cache-Control says of a plain path, after `public` or `private`. `is_told`: edges are told
+        of every change, and may keep it longer.
         """
         self._prefix = prefix
         self._compressors = compressors
         self._freshness = freshness
+        self._for_edges: Fields = ((OWN_NAME, TOLD_FRESHNESS),) if is_told else ()
         self._headers = headers
         self._regions = tuple(region.name for region in regions)
         self._plain: dict[tuple[str, str, str], _Document] = {}
@@ -114,19 +120,24 @@ class Reference:
         language = preferred_language(request.field("Accept-Language"), LANGUAGES)
         if name not in self._regional:
             found = self._plain[name, _EVERYWHERE, language]
-            return self._answer(request, name, found, f"public, {self._freshness}", "Accept-Language, Accept-Encoding")
+            control = f"public, {self._freshness}"
+            return self._answer(request, name, found, control, "Accept-Language, Accept-Encoding", self._for_edges)
         where = explicit or (region if region in self._regions else self._regions[0])
         # Guessed from an address or a country, which are no part of any cache's key.
         scope = "public" if explicit else "private"
         vary = f"Accept-Language, Accept-Encoding, {REGION}"
-        return self._answer(request, name, self._plain[name, where, language], f"{scope}, {self._freshness}", vary)
+        found, more = self._plain[name, where, language], self._for_edges if explicit else ()
+        return self._answer(request, name, found, f"{scope}, {self._freshness}", vary, more)
 
-    def _answer(self, request: Request, name: str, found: _Document, control: str, vary: str) -> Response:
+    def _answer(
+        self, request: Request, name: str, found: _Document, control: str, vary: str, more: Fields = ()
+    ) -> Response:
         fields = (
             ("Cache-Control", control),
             ("Vary", vary),
             ("Content-Language", found.language),
             ("Cache-Groups", f'"{group_of("")}", "{group_of(name)}"'),
+            *more,
             *self._headers,
         )
         return respond(request, found.prepared, fields)

@@ -17,6 +17,7 @@ from edge.messages import Request
 from edge.prepared import METHODS, gzipped
 from edge.reference import KINDS, LANGUAGES, PREFIX, Catalogue, Reference, Zone, groups_changed
 from edge.reference.catalogue import FILES
+from edge.reference.reference import TOLD_FRESHNESS
 from tests.edge.stories_static import STATIC, shipped
 from tests.edge.table import Case
 from tests.system import ROOT
@@ -167,3 +168,13 @@ def test_the_rings_of_a_delivery_follow_one_another() -> None:
     assert [zone["name"] for zone in found] == ["Up to 2.5 km", "2.5 to 10 km", "Beyond 10 km"]
     everywhere = Reference([replace(region, zones=(Zone(None, "3"),))])
     assert json.loads(everywhere.handle(get("/delivery-zones"), "").body)["items"][0]["name"] == "Everywhere"
+
+
+def test_edges_that_are_told_of_changes_keep_longer_what_is_for_everybody() -> None:
+    told = Reference(REGIONS, is_told=True, freshness="no-cache")
+    own = "Meridian-CDN-Cache-Control"
+    assert told.handle(get("/api/v1/reference/makes"), "qa").field(own) == TOLD_FRESHNESS
+    named = told.handle(get("/api/v1/reference/areas", X_Region="qa"), "qa")
+    assert (named.field("Cache-Control"), named.field(own)) == ("public, no-cache", TOLD_FRESHNESS)
+    guessed = told.handle(get("/api/v1/reference/areas"), "qa")
+    assert (guessed.field("Cache-Control"), guessed.field(own)) == ("private, no-cache", None)
