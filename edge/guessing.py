@@ -10,6 +10,7 @@ from edge.fields import listed, names_listed, without
 from edge.messages import Response
 
 _FOR_SHARED_CACHES: Final = frozenset({"cache-control", "cdn-cache-control"})
+_REPLACED: Final = ("public", "private", "s-maxage")
 
 
 def depends_on_region(response: Response) -> bool:
@@ -19,8 +20,6 @@ def depends_on_region(response: Response) -> bool:
 
 def for_one_client(response: Response) -> Response:
     """The answer as only its client may keep it."""
-    told = [
-        item for item in listed(response.field("Cache-Control")) if not item.lower().startswith(("public", "s-maxage"))
-    ]
+    told = [item for item in listed(response.field("Cache-Control")) if not item.lower().startswith(_REPLACED)]
     own = ("Cache-Control", ", ".join(told if "no-store" in told else ["private", *told]))
     return replace(response, headers=(*without(response.headers, _FOR_SHARED_CACHES), own))

@@ -1,14 +1,28 @@
 """The origin by HTTP: one fixed server, asked with aiohttp's client, which no other file of the edge knows."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    StreamReader,
+    TCPConnector,
+)
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
+from edge.invalidation import SAFE
 from edge.messages import Fields, Request, Response, Stream
 from edge.origin import OriginFailed
 
@@ -28,6 +42,8 @@ _HOP_BY_HOP: Final = frozenset(
 _OURS: Final = frozenset({"host", "expect"})
 _NOT_MADE_UP: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _PIECE_BYTES: Final = 64 * 1024
+_HEADS_MAX: Final = 4  # in one piece: interim ones and the final one
+_END_OF_HEAD: Final = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,11 @@ class UpstreamLimits:
     """What the origin may take: seconds, bytes, connections. Raises ValueError when they contradict."""
 
     connections: int = 256
+    """For what may be asked again, and as many for what may not."""
+    idle_s: float = 4.0
+    """So long a connection is kept for a question that may be asked again. Many servers close theirs after 5 s."""
+    idle_once_s: float = 1.0
+    """For one that may not: nobody could say whether a server that closes just then has heard it."""
     connect_s: float = 5.0
     """To get a connection: one that becomes free, or a new one."""
     first_byte_s: float = 20.0
@@ -49,6 +70,8 @@ class UpstreamLimits:
     def __post_init__(self) -> None:
         if self.connections < 1 or not 0 < self.connect_s <= self.first_byte_s < self.whole_s:
             raise ValueError("connections >= 1 and 0 < connect_s <= first_byte_s < whole_s must hold")
+        if not 0 < self.idle_once_s <= self.idle_s:
+            raise ValueError("0 < idle_once_s <= idle_s must hold")
 
 
 @asynccontextmanager
@@ -59,9 +82,13 @@ async def upstream(
     limits: UpstreamLimits = UpstreamLimits(),
 ) -> AsyncIterator["Upstream"]:
     """The origin at `base`, for the length of the block. `name` stands in Via."""
-    connector = TCPConnector(limit=limits.connections, ttl_dns_cache=30, keepalive_timeout=30.0)
-    async with ClientSession(
-        connector=connector,
+    async with _session(limits, limits.idle_s) as often, _session(limits, limits.idle_once_s) as once:
+        yield Upstream(often, once, base, name=name, limits=limits)
+
+
+def _session(limits: UpstreamLimits, idle_s: float) -> ClientSession:
+    return ClientSession(
+        connector=_Connector(limit=limits.connections, ttl_dns_cache=30, keepalive_timeout=idle_s),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=_NOT_MADE_UP,
@@ -74,8 +101,73 @@ async def upstream(
             sock_read=limits.between_reads_s,
             sock_connect=limits.connect_s,
         ),
-    ) as session:
-        yield Upstream(session, base, name=name, limits=limits)
+    )
+
+
+class _Answering(ResponseHandler):
+    """A connection on which one question has one answer.
+
+    What comes beyond the end of an answer is dropped, and the connection with it: it is never taken for the answer to
+    the next question (RFC 9112 6.3). aiohttp by itself would refuse an answer with more body than its length when both
+    came in one piece, would take what comes later for the next answer, and would wait for the rest of a body that
+    turned out to be malformed.
+    """
+
+    _answer: StreamReader | None = None
+
+    def set_response_params(self, **params: Any) -> None:
+        """A question is about to be asked."""
+        self._answer = None
+        super().set_response_params(**params)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """An answer begins, or an interim one is there."""
+        message, body = data
+        if self._answer is not None:
+            self._drop()
+            return
+        if message.code >= 200:
+            self._answer = body
+        super().feed_data(data, size)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """No more can be read; whoever reads the body is told."""
+        super().set_exception(exc, exc_cause or exc)
+        body = self._answer
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(ClientPayloadError("malformed"))
+
+    def data_received(self, data: bytes) -> None:
+        """Each head is read apart, so that what follows it takes nothing from it."""
+        at = 0
+        for _ in range(_HEADS_MAX):
+            end = data.find(_END_OF_HEAD, at) + len(_END_OF_HEAD)
+            if end < len(_END_OF_HEAD) or not data.startswith(b"HTTP/", at):
+                break
+            self._read(data[at:end])
+            at = end
+        if at < len(data) or not data:
+            self._read(data[at:])
+
+    def _read(self, piece: bytes) -> None:
+        if self._answer is not None and self._answer.is_eof() and piece:
+            self._drop()
+        else:
+            super().data_received(piece)
+
+    def _drop(self) -> None:
+        self.force_close()
+        if self.transport is not None:
+            self.transport.close()
+
+
+class _Connector(TCPConnector):
+    """Makes such connections."""
+
+    def __init__(self, *, limit: int, ttl_dns_cache: int, keepalive_timeout: float) -> None:
+        super().__init__(limit=limit, ttl_dns_cache=ttl_dns_cache, keepalive_timeout=keepalive_timeout)
+        made: Callable[..., ResponseHandler] = _Answering
+        self._factory = partial(made, loop=self._loop)
 
 
 class Upstream:
@@ -85,17 +177,21 @@ class Upstream:
     out to be closed (RFC 9110 9.2.2).
     """
 
-    def __init__(self, session: ClientSession, base: str, *, name: str, limits: UpstreamLimits) -> None:
-        self._session = session
+    def __init__(
+        self, often: ClientSession, once: ClientSession, base: str, *, name: str, limits: UpstreamLimits
+    ) -> None:
+        self._often = often
+        self._once = once
         self._base = base.rstrip("/")
         self._via = f"1.1 {name}"
         self._limits = limits
 
     async def __call__(self, request: Request) -> Response:
         """The answer, whole or with a stream. Raises OriginFailed; so does the stream."""
+        session = self._often if request.method in SAFE and request.stream is None else self._once
         try:
             async with asyncio.timeout(self._limits.connect_s + self._limits.first_byte_s):
-                response = await self._session.request(
+                response = await session.request(
                     request.method,
                     URL(self._base + request.url, encoded=True),
                     headers=self._fields_of(request),

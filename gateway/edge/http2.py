@@ -81,7 +81,7 @@ class Http2Listener(Generic[T]):
         """One that still wants the interpreter when that ends aborts the process."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _KILL_S
-        while _foreign_threads() - self._others and loop.time() < deadline:
+        while _foreign_threads() - self._others and loop.time() < deadline:  # noqa: ASYNC110  nothing tells of them
             await asyncio.sleep(_POLL_S)
 
     def _granian(self, host: str, port: int) -> Server:

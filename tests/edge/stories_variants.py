@@ -118,6 +118,14 @@ STORIES: list[Case] = [
         Step(get(REFERENCE), has={**hit(60), "Cache-Control": "private, max-age=60"}),
     ),
     story(
+        "an answer of a region that is private already says so once",
+        Step(
+            get(REFERENCE),
+            says(Cache_Control="private, max-age=60", Vary="X-Region"),
+            has={"Cache-Control": "private, max-age=60"},
+        ),
+    ),
+    story(
         "an answer that does not vary by region is as public as it was",
         Step(get(REFERENCE), says(Cache_Control="public, max-age=60"), has={"Cache-Control": "public, max-age=60"}),
         Step(get(REFERENCE), has={**hit(60), "Cache-Control": "public, max-age=60"}),

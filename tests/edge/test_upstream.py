@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -26,9 +26,12 @@ class Crude:
     is_closing: bool = True
     connections: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    """One a connection."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 await self._one(reader, writer)
@@ -251,13 +254,76 @@ async def test_a_kept_connection_found_closed_costs_a_request_only_if_it_might_a
     said = ok(b"Content-Length: 2", body=b"hi")
     async with crude(said, None, said) as (asked, origin):
         origin.is_closing = False
-        await asked(GET)
+        await asked(Request(method, "/"))
         if is_repeated:
             assert (await asked(Request(method, "/"))).body == b"hi"
         else:
             with pytest.raises(OriginFailed):
                 await asked(Request(method, "/"))
         assert len(origin.heads) == (3 if is_repeated else 2)
+
+
+async def test_what_may_not_be_asked_twice_goes_over_connections_that_were_used_just_now() -> None:
+    said = ok(b"Content-Length: 2", body=b"hi")
+    async with crude(said, said, limits=replace(LIMITS, idle_once_s=0.05)) as (asked, origin):
+        origin.is_closing = False
+        await asked(Request("POST", "/"))
+        async with asyncio.timeout(5):
+            await origin.gone.wait()
+        assert (await asked(Request("POST", "/"))).body == b"hi"
+        assert origin.connections == 2
+
+
+SURPLUS = {
+    "a body longer than its length": ok(b"Content-Length: 2", body=b"hi there"),
+    "an answer after the answer": ok(b"Content-Length: 2", body=b"hi" + ok(b"Content-Length: 4", body=b"evil")),
+    "after an interim answer": b"HTTP/1.1 103 Early Hints" + END + ok(b"Content-Length: 2", body=b"hi, evil"),
+    "after the last chunk": ok(b"Transfer-Encoding: chunked", body=b"2\r\nhi\r\n0\r\n\r\nevil"),
+}
+
+
+@pytest.mark.parametrize("says", SURPLUS)
+async def test_what_comes_beyond_the_end_of_an_answer_is_dropped_with_its_connection(says: str) -> None:
+    async with crude(SURPLUS[says], ok(b"Content-Length: 4", body=b"next")) as (asked, origin):
+        origin.is_closing = False
+        assert await whole(await asked(GET)) == b"hi"
+        async with asyncio.timeout(5):
+            await origin.gone.wait()
+        assert await whole(await asked(GET)) == b"next"
+
+
+async def test_a_body_where_none_may_be_costs_the_connection_only() -> None:
+    async with crude(ok(b"Content-Length: 2", body=b"hi"), ok(b"Content-Length: 4", body=b"next")) as (asked, origin):
+        origin.is_closing = False
+        response = await asked(Request("HEAD", "/"))
+        assert response.body == b""
+        assert response.field("Content-Length") == "2"
+        async with asyncio.timeout(5):
+            await origin.gone.wait()
+        assert (await asked(GET)).body == b"next"
+
+
+async def test_what_an_origin_says_unasked_is_never_the_next_answer() -> None:
+    async with crude(ok(b"Content-Length: 2", body=b"hi"), ok(b"Content-Length: 4", body=b"next")) as (asked, origin):
+        origin.is_closing = False
+        await asked(GET)
+        origin.writers[0].write(ok(b"Content-Length: 4", body=b"evil"))
+        async with asyncio.timeout(5):
+            await origin.gone.wait()
+        assert (await asked(GET)).body == b"next"
+        assert origin.connections == 2
+
+
+async def test_a_body_that_turns_out_to_be_malformed_is_not_waited_for() -> None:
+    async with crude(ok(b"Transfer-Encoding: chunked", body=b"2\r\nhi\r\n")) as (asked, origin):
+        origin.is_closing = False
+        response = await asked(GET)
+        assert response.stream is not None
+        assert await anext(response.stream) == b"hi"
+        origin.writers[0].write(b"zz\r\nhi\r\n")
+        async with asyncio.timeout(5):
+            with pytest.raises(OriginFailed):
+                await whole(response)
 
 
 async def test_a_body_goes_on_as_it_comes() -> None:

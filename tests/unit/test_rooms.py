@@ -15,7 +15,7 @@ ROOMS = ("core", "gateway", "edge")
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 400
 
-EDGE_ADAPTERS = ("edge.aio", "edge.rsgi", "edge.upstream", "edge.worker", "edge.worker_cache")
+EDGE_ADAPTERS = ("edge.aio", "edge.upstream", "edge.worker")
 REDIS_ROOMS = ("core.sessions", "core.events", "core.limiter", "core.redis_pool")
 OBJECT_STORES = ("aiobotocore", "botocore", "azure")
 MARKETPLACE_MAY_USE = (
