@@ -356,7 +356,10 @@ async def test_a_body_that_breaks_off_never_looks_whole(headers: tuple[tuple[str
         assert origin.bodies == []
 
 
-@pytest.mark.parametrize("wrong", [{"connections": 0}, {"connect_s": 0.0}, {"first_byte_s": 0.5, "connect_s": 1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"connections": 0}, {"connect_s": 0.0}, {"first_byte_s": 0.5, "connect_s": 1.0}, {"idle_once_s": 5.0}],
+)
 def test_limits_that_contradict_are_refused(wrong: dict[str, float]) -> None:
     make: Callable[..., UpstreamLimits] = UpstreamLimits
     with pytest.raises(ValueError, match="must hold"):
