@@ -1,4 +1,4 @@
-"""The shape of the one table of cases that every runtime of the edge answers alike. Pyodide runs it: no server, no pytest.
+"""The shape of the one table of cases that every runtime of the edge answers alike. No server and no pytest in it.
 
 A case is a story told in steps against one edge with an empty cache. Time stands still but for `at`. A runner
 replaces a leading `/-/` of a path by something that no other case has.
