@@ -12,9 +12,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from edge.bounds import Bounds
 from edge.http1 import head as heads
-from edge.http1.connection import Service
 from edge.http1.head import Head, Refused
 from edge.http1.limits import Limits
+from edge.http1.service import Service
 from edge.http1.written import is_bodiless, length_of
 from edge.messages import Fields, Request, Response, Stream
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,7 @@ from edge.asked import Asked, passed_on
 from edge.bounds import Bounds
 from edge.cache import Cache, Entry, Purge
 from edge.collapsing import Flights, Landed, Spawn, closed
-from edge.conditions import CONDITIONS, answered
+from edge.conditions import answered
 from edge.directives import OWN_FIELD, directives
 from edge.fetching import Fetcher
 from edge.fields import end_to_end, indexed, without
@@ -19,6 +19,7 @@ from edge.guessing import depends_on_region, for_one_client
 from edge.invalidation import SAFE, obsolete
 from edge.messages import Request, Response, joined
 from edge.origin import Origin, OriginFailed
+from edge.plain import CUT, LOOKED_AT, Plain
 from edge.policy import ERRORS
 from edge.refusals import INTERNAL, NOT_KEPT, OVERLOADED, TIMED_OUT, UNREACHABLE, Refusal, refusal_of
 from edge.resting import Resting
@@ -29,22 +30,6 @@ Shipped = Callable[[Request, str], Response | None]
 """An answer to a request from a region out of what is shipped, or None."""
 
 _ROUNDS: Final = 3  # of joining others; variants that turn out to be different ask side by side after them
-_LOOKED_AT: Final = frozenset(
-    {
-        "cache-control",
-        "consistency-token",
-        "content-length",
-        "if-match",
-        "if-unmodified-since",
-        "pragma",
-        "transfer-encoding",
-    }
-)
-"""The fields of a request that make a difference beside those that Vary names: without them a hit is a look-up."""
-
-_CUT: Final = CONDITIONS | {"range"}
-"""Those that make a whole answer a shorter one."""
-
 _ALONE: Final = frozenset({"authorization", "range"})
 """With one of these, and nothing kept, the answer is most likely for nobody else."""
 
@@ -66,6 +51,7 @@ class Edge:
     `name` stands in Cache-Status. `spawn` runs what goes on after an answer was given. `regional` are paths whose
     answers depend on the region: there the edge says which, in X-Region, if the client did not. `languages` are all
     that the origin speaks, the default first. `shipped` is asked when the origin fails and nothing kept may be used.
+    `look` is the cache's `get` where that needs no waiting.
     `collapses`: whether requests may wait for one another; where each has a world of its own, they cannot.
     `failed` are the urls that failed just now, where edges of one process share that.
     """
@@ -82,10 +68,11 @@ class Edge:
         regional: tuple[str, ...] = ("/api/v1/reference",),
         languages: tuple[str, ...] = (),
         shipped: Shipped | None = None,
+        look: Callable[[str], Sequence[Entry]] | None = None,
         collapses: bool = True,
         failed: Resting | None = None,
     ) -> None:
-        self._name, self._cache, self._clock = name, cache, clock
+        self._name, self._cache, self._look, self._clock = name, cache, look, clock
         self._bounds = bounds or Bounds()
         self._regional, self._below_regional = regional, tuple(f"{path}/" for path in regional)
         self._shipped, self._collapses = shipped, collapses
@@ -105,25 +92,33 @@ class Edge:
     async def handle(self, request: Request, region: str) -> Response:
         """The answer to a request from a region. Never raises; every answer says in Cache-Status how it came about."""
         try:
-            fields = {name.lower(): value for name, value in request.headers}
-            if len(fields) != len(request.headers):
-                fields = indexed(request.headers)
-            guesses = False
-            if request.path.startswith(self._below_regional) or request.path in self._regional:
-                guesses = "x-region" not in fields
-                fields.setdefault("x-region", region)
-            if request.method == "GET" and _LOOKED_AT.isdisjoint(fields):
-                for entry in await self._cache.get(request.url):
-                    if not entry.selecting or self._variants.matches(entry, fields):
-                        response = self._plain_hit(entry, fields, guesses=guesses)
-                        if response is not None:
-                            return response if _CUT.isdisjoint(fields) else answered(response, fields)
-                        break
+            fields, guesses = self._fields(request, region)
+            if request.method == "GET" and LOOKED_AT.isdisjoint(fields):
+                hit = self._hit(await self._cache.get(request.url), fields, guesses=guesses)
+                if hit is not None:
+                    return hit if CUT.isdisjoint(fields) else answered(hit, fields)
             response = await self._considered(_asked(request, fields, region))
             return for_one_client(response) if guesses and depends_on_region(response) else response
         except Exception:  # noqa: BLE001  the boundary: a client is always answered
             _log.exception("the edge failed")
             return self._refused(request, INTERNAL)
+
+    def plain(self, request: Request, region: str) -> Plain | None:
+        """A request from a region as `hit` takes it; None if it is not plain. Depends on its arguments alone."""
+        fields, guesses = self._fields(request, region)
+        if request.method != "GET" or not (LOOKED_AT | CUT).isdisjoint(fields):
+            return None
+        return Plain(request.url, fields, guesses)
+
+    def hit(self, plain: Plain) -> Response | None:
+        """The answer at once, if it is kept, fresh and for this request; None: `handle` has to say. Never raises."""
+        if self._look is None:
+            return None
+        try:
+            return self._hit(self._look(plain.key), plain.fields, guesses=plain.guesses)
+        except Exception:  # noqa: BLE001  the boundary: `handle` answers
+            _log.exception("the edge failed")
+            return None
 
     async def purge(self, purge: Purge) -> int:
         """Trust no longer what a purge names, kept or under way; how many kept entries it met."""
@@ -134,6 +129,23 @@ class Edge:
         """Trust no longer what is under way of what was purged elsewhere from the cache that this edge shares."""
         self._fetcher.purged(purge)
         self._flights.detach(purge.url)
+
+    def _fields(self, request: Request, region: str) -> tuple[dict[str, str], bool]:
+        """The fields by lower-case name, with the region where it may matter; and whether that is a guess."""
+        fields = {name.lower(): value for name, value in request.headers}
+        if len(fields) != len(request.headers):
+            fields = indexed(request.headers)
+        if not (request.path.startswith(self._below_regional) or request.path in self._regional):
+            return fields, False
+        guesses = "x-region" not in fields
+        fields.setdefault("x-region", region)
+        return fields, guesses
+
+    def _hit(self, entries: Sequence[Entry], fields: Mapping[str, str], *, guesses: bool) -> Response | None:
+        for entry in entries:
+            if not entry.selecting or self._variants.matches(entry, fields):
+                return self._plain_hit(entry, fields, guesses=guesses)
+        return None
 
     def _plain_hit(self, entry: Entry, fields: Mapping[str, str], *, guesses: bool) -> Response | None:
         """The answer to a GET with nothing particular, if the entry is fresh."""

@@ -58,6 +58,10 @@ class MemoryCache:
 
     async def get(self, key: str) -> Sequence[Entry]:
         """See `Cache`."""
+        return self.look(key)
+
+    def look(self, key: str) -> Sequence[Entry]:
+        """The same at once."""
         shelf = self._shelves.get(key)
         if shelf is None:
             return ()

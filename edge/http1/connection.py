@@ -2,17 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from math import inf
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
-from edge.bounds import Bounds
 from edge.http1 import head as heads
 from edge.http1.body import Chunked, Counted, Frame
 from edge.http1.head import END, Head, Refused
-from edge.http1.limits import Limits
+from edge.http1.service import Shared
 from edge.http1.written import Unwritable, head_of, is_bodiless, length_of
 from edge.messages import Request, Response, Stream
 
@@ -20,46 +17,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JOINED_BYTES_MAX = 64 * 1024
-_KNOWN_MAX = 256
 _UNWRITABLE = Refused(502, "the origin's answer cannot be passed on")
-
-
-class Service(Protocol[T]):
-    """What answers. `arrived` is asked once for equal heads of a connection: it depends on its arguments alone."""
-
-    def arrived(self, request: Request, peer: str) -> T:
-        """A request as the service understands it, of a client at that address."""
-        ...
-
-    def answer(self, arrival: T, stream: Stream | None) -> Awaitable[Response]:
-        """The answer; the body of the request is `stream`, whose Refused it may let through. Raises nothing else."""
-        ...
-
-    def refuse(self, refused: Refused) -> Response:
-        """The answer to what cannot be read."""
-        ...
-
-
-@dataclass(slots=True)
-class Shared(Generic[T]):
-    """What the connections of a listener share. `date` is the present as an HTTP date.
-
-    `known` are the bytes of answers that went out since `date` was set, by the identity of the answer, which is kept
-    beside them so that no other can have it.
-    """
-
-    service: Service[T]
-    bounds: Bounds
-    limits: Limits
-    clock: Callable[[], float]
-    date: str = ""
-    closing: bool = False
-    known: dict[int, tuple[Response, bytes]] = field(default_factory=dict)
-
-    def remember(self, known: tuple[Response, bytes]) -> None:
-        """Keep the bytes of an answer, if there are not too many."""
-        if len(self.known) < _KNOWN_MAX:
-            self.known[id(known[0])] = known
 
 
 class _Gone(Exception):
@@ -93,6 +51,9 @@ class Connection(asyncio.Protocol, Generic[T]):
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
     def data_received(self, data: bytes) -> None:
+        # Most requests of a connection are like the one before; to answer such a one from what is kept takes no task.
+        if data == self._last_data and self._is_answered():
+            return
         self._received += data
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
@@ -230,6 +191,23 @@ class Connection(asyncio.Protocol, Generic[T]):
             self._more = None
 
     # Answers.
+
+    def _is_answered(self) -> bool:
+        """Answer a request that is like the one before, if it came by itself and there is nothing to wait for."""
+        if self._last is None or self._more is None or self._more.done() or self._received or not self.idle:
+            return False
+        if self._writable is not None or self._shared.closing:
+            return False
+        head, arrival = self._last
+        if head.method != "GET" or head.length != 0 or head.is_old or not head.keep_alive:
+            return False
+        response = self._shared.service.at_once(arrival)
+        if response is None or len(response.body) > _JOINED_BYTES_MAX:
+            return False
+        self.until = self._shared.until_idle
+        if not self._send_known(response):
+            self._transport.close()
+        return True
 
     def _send_known(self, response: Response) -> bool:
         """Send a whole answer that others may be getting too; whether that could be done.

@@ -8,9 +8,10 @@ from email.utils import formatdate
 from typing import Generic, TypeVar, cast
 
 from edge.bounds import Bounds
-from edge.http1.connection import Connection, Service, Shared
+from edge.http1.connection import Connection
 from edge.http1.head import Refused
 from edge.http1.limits import Limits
+from edge.http1.service import Service, Shared
 from edge.http1.written import head_of
 
 T = TypeVar("T")
@@ -96,6 +97,7 @@ class Listener(Generic[T]):
         self._shared.date = formatdate(self._wall(), usegmt=True)
         self._shared.known.clear()
         now = self._shared.clock()
+        self._shared.until_idle = now + self._limits.idle_s
         for connection in [c for c in self._connections if c.until < now]:
             connection.expire()
 

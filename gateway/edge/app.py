@@ -64,7 +64,14 @@ class EdgeService:
 
     def arrived(self, request: Request, peer: str) -> Arrival:
         """See edge.http1's Service."""
-        return self._arrivals.arrived(request, peer)
+        arrival = self._arrivals.arrived(request, peer)
+        if request.path.startswith(OWN_PATHS):
+            return arrival
+        return replace(arrival, plain=self._edge.plain(arrival.request, arrival.region))
+
+    def at_once(self, arrival: Arrival) -> Response | None:
+        """See edge.http1's Service."""
+        return None if arrival.plain is None else self._edge.hit(arrival.plain)
 
     def answer(self, arrival: Arrival, stream: Stream | None) -> Awaitable[Response]:
         """See edge.http1's Service."""
@@ -165,6 +172,7 @@ async def running(plan: Plan, *, worker: int, folder: Path, wall: Callable[[], f
             origin=origin,
             clock=wall,
             spawn=background.spawn,
+            look=memory.look,
             languages=LANGUAGES if plan.table is not None else (),
             shipped=_shipped_of(plan),
         )

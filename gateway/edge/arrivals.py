@@ -5,6 +5,7 @@ from typing import Final
 
 from edge.geography import EdgeTable, region_of
 from edge.messages import Fields, Request
+from edge.plain import Plain
 from gateway.geography.address import parse_address
 from gateway.geography.trust import TrustedProxies
 
@@ -30,11 +31,15 @@ _PEERS_KEPT: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request with what is said of its client put right. `is_inside`: its sender may see the metrics."""
+    """A request with what is said of its client put right.
+
+    `is_inside`: its sender may see the metrics. `plain` is what the edge can say at once to such a request, if it can.
+    """
 
     request: Request
     region: str
     is_inside: bool
+    plain: Plain | None = None
 
 
 class Arrivals:

@@ -14,8 +14,8 @@ from granian.server.embed import Server
 
 from edge.asgi import Application
 from edge.bounds import Bounds
-from edge.http1.connection import Service
 from edge.http1.limits import Limits
+from edge.http1.service import Service
 from gateway.edge.certificate import Certificate
 
 T = TypeVar("T")
