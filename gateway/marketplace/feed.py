@@ -19,8 +19,17 @@ api = Api("/requests", tag="feed")
 class FeedFilter(Input):
     """Which open requests to show, and in which order."""
 
-    make: Label | None = Field(None, description="Only this make; capitals do not matter.")
-    category: Label | None = Field(None, description="Only this `part_category`, spelt as it is there.")
+    make: Label | None = Field(
+        None,
+        description="Only this `car_make`: the `id` of `GET /api/v1/reference/makes` (`toyota`), whatever language it "
+        "is shown in; the customer's own words where it is not among them. Capitals do not matter.",
+    )
+    category: Label | None = Field(
+        None,
+        description="Only this `part_category`: the `id` of a category of `GET /api/v1/reference/categories` "
+        "(`mirrors`), whatever language it is shown in; the customer's own words, to the letter, where it is not among "
+        "them.",
+    )
     condition: Literal["new", "used"] | None = Field(
         None, description="Only requests that take parts in this condition: those for `any` too."
     )
@@ -28,7 +37,10 @@ class FeedFilter(Input):
 
 
 class OpenRequest(Output):
-    """A request that takes bids. `delivery_fee` is null where the customer collects the part."""
+    """A request that takes bids. `delivery_fee` is null where the customer collects the part.
+
+    `car_make`, `car_model` and `part_category` are as they were sent: ids of the reference data, or own words.
+    """
 
     id: UUID
     car_make: str

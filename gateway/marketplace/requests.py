@@ -16,6 +16,7 @@ from gateway.marketplace.fields import Latitude, Longitude, Vin, Year, distinct
 from gateway.marketplace.money import Money, delivery_fee
 from gateway.marketplace.roles import CUSTOMER
 from gateway.marketplace.sweeps import ending
+from gateway.marketplace.vehicles import Make, Model
 from gateway.operations import (
     READ,
     WRITE,
@@ -58,12 +59,17 @@ class NewDelivery(Input):
 class NewRequest(Input):
     """A part that is wanted. `images` are ids of the customer's own uploads."""
 
-    car_make: Label = Field(examples=["Toyota"])
-    car_model: Label = Field(examples=["Hilux"])
+    car_make: Make
+    car_model: Model
     car_year: Year
     part_description: Prose = Field(examples=["Side mirror, right, with indicator"])
     part_number: Label | None = None
-    part_category: Label | None = None
+    part_category: Label | None = Field(
+        None,
+        description="The `id` of a category of `GET /api/v1/reference/categories` (`mirrors`), whatever language it is "
+        "shown in; your own words where it is not among them.",
+        examples=["mirrors"],
+    )
     condition_required: Condition = "any"
     vin: Vin | None = None
     delivery: NewDelivery | None = None
@@ -75,6 +81,8 @@ class PartRequest(Output):
 
     `status`: `active` takes bids; `accepted`: a bid was accepted, and there is an order; `expired`: 24 hours went by
     without that; `cancelled` by the customer. Only an active request changes.
+
+    `car_make`, `car_model` and `part_category` are as they were sent: ids of the reference data, or own words.
     """
 
     id: UUID

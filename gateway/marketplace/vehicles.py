@@ -1,7 +1,7 @@
 """A customer's vehicles: at most ten."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -15,12 +15,29 @@ from gateway.operations import READ, UNSET, WRITE, Api, Call, Created, Input, It
 
 api = Api("/vehicles", tag="vehicles")
 
+Make = Annotated[
+    Label,
+    Field(
+        description="The `id` of `GET /api/v1/reference/makes` (`toyota`), whatever language it is shown in; "
+        "your own words where it is not among them.",
+        examples=["toyota"],
+    ),
+]
+Model = Annotated[
+    Label,
+    Field(
+        description="The `id` among the `models` of its make in `GET /api/v1/reference/makes` (`hilux`), "
+        "whatever language it is shown in; your own words where it is not among them.",
+        examples=["hilux"],
+    ),
+]
+
 
 class NewVehicle(Input):
     """A vehicle that parts are wanted for."""
 
-    make: Label = Field(examples=["Toyota"])
-    model: Label = Field(examples=["Hilux"])
+    make: Make
+    model: Model
     year: Year
     vin: Vin | None = None
     nickname: Label | None = None
@@ -29,15 +46,18 @@ class NewVehicle(Input):
 class VehicleChange(Input):
     """The fields to change; those left out stay."""
 
-    make: Label = UNSET
-    model: Label = UNSET
+    make: Make = UNSET
+    model: Model = UNSET
     year: Year = UNSET
     vin: Vin | None = None
     nickname: Label | None = None
 
 
 class Vehicle(Output):
-    """A vehicle as its owner sees it."""
+    """A vehicle as its owner sees it.
+
+    `make` and `model` are as they were sent: ids of the reference data, or own words.
+    """
 
     id: UUID
     make: str
