@@ -6,11 +6,12 @@ from typing import Final
 
 from edge.cache import Entry
 from edge.conditions import CONDITIONS
-from edge.directives import Directives
+from edge.directives import NONE, Directives
 from edge.fields import end_to_end, without
 from edge.messages import Fields, Request, joined
 
 RANGES: Final = frozenset({"range", "if-range"})
+_OF_ONE_CLIENT: Final = frozenset({"authorization", "cookie", "cache-control", "pragma"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,19 @@ class Asked:
     @property
     def is_head(self) -> bool:
         return self.request.method == "HEAD"
+
+
+def of_nobody(asked: Asked, entry: Entry) -> Asked:
+    """The same question in nobody's name, for an entry that is of others too: without a login or a wish of its client.
+
+    What the entry was chosen by stays.
+    """
+    names = _OF_ONE_CLIENT - {name for name, _ in entry.selecting}
+    if names.isdisjoint(asked.fields):
+        return asked
+    fields = {name: value for name, value in asked.fields.items() if name not in names}
+    request = replace(asked.request, headers=without(asked.request.headers, names))
+    return replace(asked, request=request, fields=fields, directives=NONE)
 
 
 def passed_on(asked: Asked) -> Request:

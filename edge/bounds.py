@@ -1,11 +1,11 @@
-"""Every bound of the edge, with the relations between them asserted where they are made."""
+"""What one `Edge` may hold and wait for; a listener's bounds are in http1/limits, the origin's in upstream."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one edge may hold, take and wait for. Bytes, counts and seconds. Raises ValueError when they contradict."""
+    """The bounds of one `Edge`. Bytes, counts and seconds. Raises ValueError when they contradict."""
 
     store_bytes: int = 256 * 1024 * 1024
     store_entries: int = 100_000
@@ -23,7 +23,8 @@ class Bounds:
     patience_s: float = 2.0
     """For the origin, where something can be said without it."""
     apart_s: float = 5.0
-    """So long an answer that could not be shared lets the next requests of its url go to the origin side by side."""
+    """Hit-for-pass: so long after an answer that could not be shared, requests of its url do not wait for one another
+    but go to the origin side by side."""
     apart_urls: int = 10_000
     rest_s: float = 1.0
     """So long after a failure the origin is not asked again for what can be answered stale."""

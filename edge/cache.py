@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from edge.messages import Fields, Response
+
+CLOCK_S: Final = 1.0
+"""A clock that goes back by no more than this was not set back; several processes see it so."""
 
 
 class Memo:
@@ -30,7 +33,8 @@ class Entry:
     beyond it, it may be used for `while_revalidating_s` while it is being refreshed and for `if_error_s` while the
     origin fails (None: it did not say; then the edge's own bound holds, while there is no origin to be reached).
     `always_validate` is no-cache. `obeys_max_stale`: a client may ask for it stale. `is_for_all`: requests with
-    Authorization may be answered from it. A softly purged entry is stale since `purged_at`.
+    Authorization may be answered from it. A softly purged entry is stale since `purged_at`, and used only while the
+    origin fails.
     """
 
     status: int
@@ -54,14 +58,22 @@ class Entry:
         """Its age at a moment (RFC 9111 4.2.3); a clock set back makes it no younger than it came."""
         return self.initial_age_s + max(0.0, now - self.received_at)
 
+    def is_ahead(self, now: float) -> bool:
+        """Whether it came later than now, because the clock was set back: how old it is, nobody knows then."""
+        return now < self.received_at - CLOCK_S
+
     def stale_s(self, now: float) -> float:
-        """For how long it has been stale; 0 or less while it is fresh."""
+        """For how long it has been stale; less than 0 while it is fresh. What is ahead of the clock is stale."""
         since = self.age_s(now) - self.fresh_s
+        if self.is_ahead(now):
+            since = max(since, 0.0)
         return since if self.purged_at is None else max(since, now - self.purged_at, 0.0)
 
     def ttl_s(self, now: float) -> int:
         """For how long it stays fresh, in whole seconds as its Age is; 0 or less once it is stale."""
         left = int(self.fresh_s) - int(self.age_s(now))
+        if self.is_ahead(now):
+            left = min(left, 0)
         return left if self.purged_at is None else min(left, -int(now - self.purged_at), 0)
 
 
@@ -69,8 +81,8 @@ class Entry:
 class Purge:
     """What is no longer to be trusted: one url (path and query), one group, or all of one region; exactly one of them.
 
-    A soft purge leaves stale what it finds, so that it can still be served while it is refreshed or the origin is down;
-    a hard one forgets it.
+    A soft purge leaves stale what it finds: the origin is asked first, and it stands in while the origin fails, for as
+    long as that may be. A hard one forgets it.
     """
 
     url: str | None = None

@@ -1,4 +1,4 @@
-"""Requests for the same answer wait for one of them to fetch it."""
+"""Request collapsing (single flight): requests for the same answer wait for one of them to fetch it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -48,7 +48,10 @@ _STOPPED: Final = "the edge stopped waiting for it"
 
 
 class Flights:
-    """The questions under way. Each is a task of its own: no client that leaves takes it from the others."""
+    """The questions to the origin that are under way, by url and variant: the single flights.
+
+    Each is a task of its own: no client that leaves takes it from the others.
+    """
 
     def __init__(self, spawn: Spawn, *, wait_s: float) -> None:
         self._spawn = spawn

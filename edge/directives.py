@@ -38,11 +38,11 @@ def directives(value: str | None) -> Directives:
     """
     found: dict[str, str] = {}
     for item in listed(value):
-        name, equals, argument = item.partition("=")
+        name, _, argument = item.partition("=")
         name = name.lower()
         if not _TOKEN.fullmatch(name):
             continue
-        argument = _unquoted(argument) if equals else ""
+        argument = _names_in(argument) if name in _WITH_FIELDS else _unquoted(argument)
         if name not in found:
             found[name] = argument
         elif name in _WITH_FIELDS:
@@ -76,12 +76,21 @@ def dictionary(value: str) -> Directives:
         # The last of a name counts (RFC 8941 3.2); `?0` says that it does not hold.
         found.pop(name, None)
         if argument != "?0":
-            found[name] = "" if argument == "?1" else _unquoted(argument)
+            found[name] = _names_in(argument) if name in _WITH_FIELDS else _value(argument)
     return MappingProxyType(found) if not _has_empty_member(value) else NONE
 
 
 def _has_empty_member(value: str) -> bool:
     return any(not part.strip() for part in re.sub(r'"(?:[^"\\]|\\.)*"', "x", value).split(","))
+
+
+def _names_in(argument: str) -> str:
+    """The fields that no-cache or private is limited to; "" for an argument that names none so that it can be read."""
+    return ", ".join(listed(_unquoted(argument))) if argument[:1] == '"' else ""
+
+
+def _value(argument: str) -> str:
+    return "" if argument == "?1" else _unquoted(argument)
 
 
 def _unquoted(text: str) -> str:

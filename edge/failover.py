@@ -39,9 +39,12 @@ class Failover:
         return await self._ask(tries[-1], request)
 
     def _order(self) -> list[int]:
-        """The origins that are not resting, then those that are, each in their order."""
+        """The origins that are not resting, then those that are, each in their order.
+
+        None rests for longer than `rest_s`, also when the clock was set back.
+        """
         now = self._clock()
-        return sorted(range(len(self._origins)), key=lambda index: now < self._rests_until[index])
+        return sorted(range(len(self._origins)), key=lambda index: now < self._rests_until[index] <= now + self._rest_s)
 
     async def _ask(self, index: int, request: Request) -> Response:
         try:

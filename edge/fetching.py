@@ -1,5 +1,6 @@
 """Asking the origin for an answer, and keeping it if it may be kept."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Final
@@ -8,15 +9,20 @@ from edge.asked import Asked, for_all, in_one_form
 from edge.bounds import Bounds
 from edge.cache import Cache, Entry, Purge
 from edge.collapsing import Landed
+from edge.directives import NONE
 from edge.fields import indexed, seconds
 from edge.invalidation import Recent
 from edge.messages import Request, Response, Stream
 from edge.origin import Origin, OriginFailed
-from edge.policy import ERRORS, Heard, entry_of, is_same, updated, whole_length_fits, why_not
+from edge.policy import ERRORS, Heard, entry_of, is_of_another, is_same, updated, whole_length_fits, why_not
 from edge.reuse import is_used_on_error
 from edge.variants import Variants
 
 TOO_LARGE: Final = "too-large"
+TOO_SLOW: Final = "too-slow"
+_GATHERING_SHARE: Final = 0.5  # of the time that others wait: beyond it, the body goes through as it comes
+GROUPS_MAX: Final = 128
+"""An answer of more groups is not kept: each costs as much as a small answer."""
 
 
 class Fetcher:
@@ -62,7 +68,11 @@ class Fetcher:
             response = await self.ask(request)
             heard = Heard(response.status, response.headers, asked.fields, asked_at, self._clock())
             if response.status == 304 and entry is not None:
-                return await self._updated(asked, entry, heard, mark)
+                if not is_of_another(entry, heard):
+                    return await self._updated(asked, entry, heard, mark)
+                asked_at = self._clock()
+                response = await self.ask(for_all(asked, normalised, None))
+                heard = Heard(response.status, response.headers, asked.fields, asked_at, self._clock())
             return await self._fetched(asked, entry, heard, response, mark)
         except OriginFailed as failure:
             return Landed(failure=failure)
@@ -77,7 +87,7 @@ class Fetcher:
             heard = Heard(response.status, response.headers, asked.fields, asked_at, self._clock())
             if entry is not None and is_same(entry, heard):
                 await self._updated(asked, entry, heard, mark)
-            elif entry is not None and response.status not in (304, *ERRORS):
+            elif entry is not None and _is_for_all(heard):
                 await self._cache.purge(Purge(url=asked.key), self._clock())
             return replace(response, headers=heard.passed_on)
         finally:
@@ -88,7 +98,8 @@ class Fetcher:
         response = Response(entry.status, fresh.passed_on, entry.body)
         reason = why_not(fresh, asked.directives)
         if reason is not None:
-            await self._cache.drop(asked.key)
+            if _has_no_login(heard) and why_not(fresh, NONE) is not None:
+                await self._cache.drop(asked.key)
             return Landed(response=response, status=heard.status, reason=reason)
         return replace(await self._kept(asked, fresh, entry.body, mark), response=response, status=heard.status)
 
@@ -98,20 +109,24 @@ class Fetcher:
             return Landed(response=response, status=heard.status, reason="error")
         reason = why_not(heard, asked.directives) or self._too_large(heard)
         if reason is None:
-            response = await gathered(response, self._bounds.object_bytes)
-            reason = TOO_LARGE if response.stream is not None else None
+            within_s = self._bounds.wait_s * _GATHERING_SHARE
+            response, reason = await gathered(response, self._bounds.object_bytes, within_s=within_s)
             reason = reason or (None if whole_length_fits(response) else "incomplete")
         if reason is not None:
-            if entry is not None and heard.status not in ERRORS:
+            if entry is not None and _is_for_all(heard) and (reason == TOO_LARGE or why_not(heard, NONE) is not None):
                 await self._cache.drop(asked.key)
             return Landed(response=response, status=heard.status, reason=reason)
         return replace(await self._kept(asked, heard, response.body, mark), response=response, status=heard.status)
 
     async def _kept(self, asked: Asked, heard: Heard, body: bytes, mark: int) -> Landed:
         entry = entry_of(heard, body, region=asked.region, variants=self._variants)
+        if len(entry.groups) > GROUPS_MAX:
+            return Landed(entry=entry, reason="too-many-groups")
         # One that came in after this was asked for may tell of a later time.
         newer = any(
-            other.selecting == entry.selecting and other.received_at > heard.asked_at
+            other.selecting == entry.selecting
+            and other.received_at > heard.asked_at
+            and not other.is_ahead(heard.received_at)
             for other in await self._cache.get(asked.key)
         )
         if newer or self._recent.meets(mark, asked.key, entry):
@@ -129,26 +144,42 @@ class Fetcher:
         return TOO_LARGE if length is not None and length > self._bounds.object_bytes else None
 
 
-async def gathered(response: Response, bytes_max: int) -> Response:
-    """The response with its whole body if that is no larger; otherwise with a stream that begins with what was read.
+def _is_for_all(heard: Heard) -> bool:
+    """Whether an answer tells everybody what has become of what is kept, and not only whoever asked, as he asked.
 
-    Raises OriginFailed when it breaks off.
+    Otherwise anybody could empty the cache: by a login that is none, or by a request that must be refused.
     """
-    if response.stream is None:
+    is_about_it = heard.status < 400 and heard.status not in (206, 304)
+    return _has_no_login(heard) and (is_about_it or heard.status in (404, 410))
+
+
+def _has_no_login(heard: Heard) -> bool:
+    return "authorization" not in heard.asked and "cookie" not in heard.asked
+
+
+async def gathered(response: Response, bytes_max: int, *, within_s: float) -> tuple[Response, str | None]:
+    """The response with its whole body, if that is no larger and comes in no longer.
+
+    Otherwise with a stream that begins with what was read, and why. Raises OriginFailed when it breaks off.
+    """
+    stream = response.stream
+    if stream is None:
         if len(response.body) <= bytes_max:
-            return response
-        return replace(response, body=b"", stream=_once(response.body))
-    pieces, size = [], 0
+            return response, None
+        return replace(response, body=b"", stream=_once(response.body)), TOO_LARGE
+    pieces, size, loop = [], 0, asyncio.get_running_loop()
+    until = loop.time() + within_s
     try:
-        async for piece in response.stream:
+        async for piece in stream:
             pieces.append(piece)
             size += len(piece)
-            if size > bytes_max:
-                return replace(response, stream=_chained(pieces, response.stream))
+            if size > bytes_max or loop.time() > until:
+                response = replace(response, stream=_chained(pieces, stream))
+                return response, TOO_LARGE if size > bytes_max else TOO_SLOW
     except BaseException:
-        await response.stream.aclose()
+        await stream.aclose()
         raise
-    return replace(response, body=b"".join(pieces), stream=None)
+    return replace(response, body=b"".join(pieces), stream=None), None
 
 
 async def _once(body: bytes) -> AsyncGenerator[bytes, None]:

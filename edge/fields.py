@@ -65,6 +65,15 @@ def end_to_end(fields: Fields) -> Fields:
     return without(fields, HOP_BY_HOP | names_listed(", ".join(named)) if named else HOP_BY_HOP)
 
 
+def beyond_connection(fields: Fields) -> Fields:
+    """The fields but for Connection and those it names, which were for this connection only.
+
+    Transfer-Encoding stays to be seen, whatever Connection says: it tells where the body ends.
+    """
+    named = [value for name, value in fields if name.lower() == "connection"]
+    return without(fields, (names_listed(", ".join(named)) - {"transfer-encoding"}) | {"connection"})
+
+
 def seconds(text: str | None) -> int | None:
     """A number of seconds (RFC 9111 1.2.2), at most `SECONDS_MAX`; None when it is none."""
     if text is None or not (text.isascii() and text.isdigit()):

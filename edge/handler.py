@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Final
 
 from edge import status
-from edge.asked import Asked, passed_on
+from edge.asked import Asked, of_nobody, passed_on
 from edge.bounds import Bounds
 from edge.cache import Cache, Entry, Purge
 from edge.collapsing import Flights, Landed, Spawn, closed
 from edge.conditions import answered
 from edge.directives import OWN_FIELD, directives
 from edge.fetching import Fetcher
-from edge.fields import end_to_end, indexed, without
+from edge.fields import beyond_connection, end_to_end, indexed, without
 from edge.guessing import depends_on_region, for_one_client
+from edge.hits import Hits
 from edge.invalidation import SAFE, obsolete
 from edge.messages import Request, Response, joined
 from edge.origin import Origin, OriginFailed
@@ -25,6 +26,7 @@ from edge.refusals import INTERNAL, NOT_KEPT, OVERLOADED, TIMED_OUT, UNREACHABLE
 from edge.resting import Resting
 from edge.reuse import Found, Use, is_for_asker, is_new_enough, is_used_on_error, use_of
 from edge.variants import Variants, vary_names
+from edge.writes import seen_through
 
 Shipped = Callable[[Request, str], Response | None]
 """An answer to a request from a region out of what is shipped, or None."""
@@ -83,6 +85,7 @@ class Edge:
         self._failed = Resting(self._bounds.rest_s, self._bounds.apart_urls) if failed is None else failed
         names = ("hit", "miss", "stale", "revalidated", "collapsed", "pass", "error", "shipped", "refused", "refreshed")
         self._counts = dict.fromkeys(names, 0)
+        self._hits = Hits(name, clock, self._variants, self._counts)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -92,9 +95,9 @@ class Edge:
     async def handle(self, request: Request, region: str) -> Response:
         """The answer to a request from a region. Never raises; every answer says in Cache-Status how it came about."""
         try:
-            fields, guesses = self._fields(request, region)
+            request, fields, guesses = self._read(request, region)
             if request.method == "GET" and LOOKED_AT.isdisjoint(fields):
-                hit = self._hit(await self._cache.get(request.url), fields, guesses=guesses)
+                hit = self._hits.of(await self._cache.get(request.url), fields, guesses=guesses)
                 if hit is not None:
                     return hit if CUT.isdisjoint(fields) else answered(hit, fields)
             response = await self._considered(_asked(request, fields, region))
@@ -105,7 +108,7 @@ class Edge:
 
     def plain(self, request: Request, region: str) -> Plain | None:
         """A request from a region as `hit` takes it; None if it is not plain. Depends on its arguments alone."""
-        fields, guesses = self._fields(request, region)
+        request, fields, guesses = self._read(request, region)
         if request.method != "GET" or not (LOOKED_AT | CUT).isdisjoint(fields):
             return None
         return Plain(request.url, fields, guesses)
@@ -115,7 +118,7 @@ class Edge:
         if self._look is None:
             return None
         try:
-            return self._hit(self._look(plain.key), plain.fields, guesses=plain.guesses)
+            return self._hits.of(self._look(plain.key), plain.fields, guesses=plain.guesses)
         except Exception:  # noqa: BLE001  the boundary: `handle` answers
             _log.exception("the edge failed")
             return None
@@ -130,38 +133,23 @@ class Edge:
         self._fetcher.purged(purge)
         self._flights.detach(purge.url)
 
-    def _fields(self, request: Request, region: str) -> tuple[dict[str, str], bool]:
-        """The fields by lower-case name, with the region where it may matter; and whether that is a guess."""
+    def _read(self, request: Request, region: str) -> tuple[Request, dict[str, str], bool]:
+        """What of a request counts; its fields by lower-case name, with the region where it may matter; and whether
+        that is a guess.
+        """
         fields = {name.lower(): value for name, value in request.headers}
+        if "connection" in fields:
+            # Taken off before anything is made of them: what the origin will not see must not be in the key.
+            request = replace(request, headers=beyond_connection(request.headers))
+            fields = indexed(request.headers)
         if len(fields) != len(request.headers):
             fields = indexed(request.headers)
         if not (request.path.startswith(self._below_regional) or request.path in self._regional):
-            return fields, False
+            return request, fields, False
         guesses = "x-region" not in fields
-        fields.setdefault("x-region", region)
-        return fields, guesses
-
-    def _hit(self, entries: Sequence[Entry], fields: Mapping[str, str], *, guesses: bool) -> Response | None:
-        for entry in entries:
-            if not entry.selecting or self._variants.matches(entry, fields):
-                return self._plain_hit(entry, fields, guesses=guesses)
-        return None
-
-    def _plain_hit(self, entry: Entry, fields: Mapping[str, str], *, guesses: bool) -> Response | None:
-        """The answer to a GET with nothing particular, if the entry is fresh."""
-        age_s = entry.age_s(self._clock())
-        if age_s >= entry.fresh_s or entry.always_validate or entry.purged_at is not None:
-            return None
-        if not entry.is_for_all and "authorization" in fields:
-            return None
-        self._counts["hit"] += 1
-        memo, second = entry.memo, int(age_s)
-        if memo.second != second or memo.response is None:
-            text = status.hit(self._name, int(entry.fresh_s) - second)
-            whole = Response(entry.status, (*entry.headers, *status.aged(age_s)), entry.body)
-            memo.response, memo.second = status.told(whole, text), second
-            memo.private = for_one_client(memo.response) if depends_on_region(whole) else memo.response
-        return memo.private if guesses else memo.response
+        if guesses and region:
+            fields["x-region"] = region
+        return request, fields, guesses
 
     async def _considered(self, asked: Asked) -> Response:
         refusal = refusal_of(asked, self._bounds)
@@ -214,7 +202,7 @@ class Edge:
         if entry is not None and found.use in _DETAILS:
             self._counts["hit" if found.use is Use.FRESH else "stale"] += 1
             if found.use is Use.REFRESH:
-                self._refresh(asked, found)
+                self._refresh(of_nobody(asked, entry), found)
             return self._of_entry(asked, entry, status.hit(self._name, entry.ttl_s(now), _DETAILS[found.use]))
         if "only-if-cached" in asked.directives:
             self._counts["refused"] += 1
@@ -350,18 +338,25 @@ class Edge:
         return status.told(response, status.forwarded(self._name, found.why, status=response.status))
 
     async def _passed(self, asked: Asked, why: str) -> Response:
-        """The origin's own answer, and what it makes obsolete."""
+        """The origin's own answer. What a write makes obsolete is so, whether or not its client is still there."""
+        if asked.request.method in SAFE:
+            return await self._exchanged(passed_on(asked), asked, why)
+        return await seen_through(lambda sent: self._exchanged(sent, asked, why), passed_on(asked), self._spawn)
+
+    async def _exchanged(self, request: Request, asked: Asked, why: str) -> Response:
+        is_write = asked.request.method not in SAFE
         try:
-            response = await self._fetcher.ask(passed_on(asked))
-        except OriginFailed as failure:
-            if asked.request.method not in SAFE:
+            response = await self._fetcher.ask(request)
+        except (Exception, asyncio.CancelledError) as failure:
+            if is_write:
                 # It may have been done all the same.
                 await self.purge(Purge(url=asked.key))
+            if not isinstance(failure, OriginFailed):
+                raise
             return self._gone(asked, Landed(failure=failure), why)
         self._counts["pass"] += 1
-        if asked.request.method not in SAFE:
-            for purge in obsolete(asked.key, asked.fields, response):
-                await self.purge(purge)
+        for purge in obsolete(asked.key, asked.fields, response) if is_write else ():
+            await self.purge(purge)
         passed = replace(response, headers=without(end_to_end(response.headers), frozenset({OWN_FIELD})))
         return status.told(passed, status.forwarded(self._name, why, status=response.status))
 

@@ -1,4 +1,4 @@
-"""Purges as marks in a store that all data centres share, for caches whose entries nobody can list. Pure.
+"""Purges as marks (bans) in a store that all data centres share, for caches whose entries nobody can list. Pure.
 
 A mark says when something was purged. Whoever finds an entry asks for the marks of its url, its region and its groups:
 what was received before a mark is purged, wherever it lies. An entry keeps the ids of the marks that were known when it

@@ -10,7 +10,9 @@ from edge.cache import Entry, Purge
 from edge.messages import Fields
 
 ENTRY_BYTES: Final = 1024
-"""What an entry costs beside its texts and its body, about."""
+FIELD_BYTES: Final = 120
+GROUP_BYTES: Final = 400
+"""What an entry, each of its fields and each of its groups cost beside their texts and the body, about."""
 
 _Place = tuple[str, Fields]
 """Where an entry is: its key and selecting values."""
@@ -168,5 +170,6 @@ class MemoryCache:
 
 
 def _size(key: str, entry: Entry) -> int:
-    texts = sum(len(name) + len(value) for name, value in (*entry.headers, *entry.selecting))
-    return ENTRY_BYTES + len(key) + texts + len(entry.body) + sum(len(group) for group in entry.groups)
+    fields = sum(FIELD_BYTES + len(name) + len(value) for name, value in (*entry.headers, *entry.selecting))
+    groups = sum(GROUP_BYTES + len(group) for group in entry.groups)
+    return ENTRY_BYTES + len(key) + fields + groups + len(entry.body)

@@ -58,7 +58,9 @@ class Peers:
         self._folder = folder
         self._index = index
         self._limits = limits
-        self._links = [_Link(_socket(folder, n), n, on_change, limits) for n in range(count) if n != index]
+        self._on_change = on_change
+        self._is_ending = False
+        self._links = [_Link(_socket(folder, n), n, self._changed, limits) for n in range(count) if n != index]
         self._served: set[asyncio.StreamWriter] = set()
 
     @property
@@ -72,6 +74,10 @@ class Peers:
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self.path)
         self._caring = asyncio.get_running_loop().create_task(self._care(), name="peers")
+
+    def expect_end(self) -> None:
+        """All workers end now: that one falls silent is no news any more."""
+        self._is_ending = True
 
     async def stop(self) -> None:
         """Close every socket."""
@@ -90,6 +96,10 @@ class Peers:
             return []
         answers = await asyncio.gather(*(link.tell(kind, header, body) for link in self._links))
         return [answer for answer in answers if answer is not None]
+
+    def _changed(self, name: str, details: dict[str, object]) -> None:
+        if not self._is_ending:
+            self._on_change(name, details)
 
     async def _care(self) -> None:
         """Workers that missed something forget as soon as they can be told, not only when there is more to tell."""
@@ -178,7 +188,7 @@ class _Link:
             async with asyncio.timeout(self._limits.answer_s):
                 reader, self._writer = await asyncio.open_unix_connection(self._path)
         except (OSError, TimeoutError) as exc:
-            self._lost(type(exc).__name__)
+            self._lost(_reason(exc))
             return False
         self._reading = asyncio.get_running_loop().create_task(self._read_all(reader), name=f"peer {self._number}")
         return True
@@ -202,7 +212,7 @@ class _Link:
                     answer.set_result(header)
                 self._heard()
         except (OSError, EOFError, ValueError, KeyError) as exc:
-            self._lost(type(exc).__name__)
+            self._lost(_reason(exc))
 
     def _lost(self, reason: str) -> None:
         self._has_missed = self._has_missed or bool(self._answers)
@@ -217,12 +227,12 @@ class _Link:
     def _silent(self, reason: str) -> None:
         if not self._is_silent:
             self._is_silent = True
-            self._on_change("peer_silent", {"worker": self._number, "reason": reason, "level": "warning"})
+            self._on_change("peer_silent", {"peer": self._number, "reason": reason, "level": "warning"})
 
     def _heard(self) -> None:
         if self._is_silent:
             self._is_silent = False
-            self._on_change("peer_answers", {"worker": self._number})
+            self._on_change("peer_answers", {"peer": self._number})
 
 
 class Replicated:
@@ -280,6 +290,14 @@ class Replicated:
 
 def _counts(answers: Sequence[Header]) -> list[int]:
     return [answer["count"] for answer in answers]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+        return "it does not listen"
+    if isinstance(error, (EOFError, ConnectionError)):
+        return "it closed the connection"
+    return "it is late" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 def _socket(folder: Path, index: int) -> Path:

@@ -15,12 +15,15 @@ from edge.freshness import HEURISTIC_STATUSES, explicit_s, heuristic_s, initial_
 from edge.messages import Fields, Response
 from edge.variants import Variants, vary_names
 
-UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus if status.value >= 200) - {206, 304, 416}
+_PARTIAL: Final = frozenset({206, 304, 416})
+"""The answers to a range or a condition of one client."""
+UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus if status.value >= 200) - _PARTIAL
 ERRORS: Final = frozenset({500, 502, 503, 504})
 """The answers that stale-if-error is about (RFC 5861 4)."""
 
 _FOR_ALL: Final = ("public", "s-maxage", "must-revalidate")
-_NEVER_STALE: Final = ("must-revalidate", "proxy-revalidate", "no-cache")
+_REVALIDATED: Final = ("must-revalidate", "proxy-revalidate")
+_NEVER_STALE: Final = (*_REVALIDATED, "no-cache")
 # Of a 304, these tell nothing about the body that is kept (RFC 9111 3.2).
 _NOT_UPDATED: Final = frozenset({"content-encoding", "content-length", "content-md5", "content-range", "etag"})
 
@@ -48,7 +51,9 @@ def why_not(heard: Heard, request_directives: Directives) -> str | None:
     """Why an answer to a GET may not be kept; None when it may."""
     fields = indexed(heard.headers)
     told, _ = effective(fields)
-    if heard.status not in UNDERSTOOD and ("must-understand" in told or heard.status in (206, 304, 416)):
+    if heard.status in _PARTIAL:
+        return "partial"
+    if heard.status not in UNDERSTOOD and "must-understand" in told:
         return "not-understood"
     if "no-store" in request_directives or ("no-store" in told and "must-understand" not in told):
         return "no-store"
@@ -107,6 +112,12 @@ def is_same(entry: Entry, heard: Heard) -> bool:
     )
 
 
+def is_of_another(entry: Entry, heard: Heard) -> bool:
+    """Whether a 304 is about something else than the kept answer: its strong tag differs (RFC 9111 4.3.4)."""
+    before, after = indexed(entry.headers).get("etag", ""), indexed(heard.headers).get("etag", "")
+    return before[:1] == after[:1] == '"' and before != after
+
+
 def _fresh_s(heard: Heard, fields: Mapping[str, str]) -> float:
     told, is_targeted = effective(fields)
     explicit = explicit_s(fields, told, is_targeted=is_targeted, received_at=heard.received_at)
@@ -130,7 +141,7 @@ def _stale_limits(told: Directives) -> tuple[float, float | None]:
     must-revalidate, proxy-revalidate and no-cache forbid both. s-maxage forbids it too (RFC 9111 5.2.2.10), but not
     against what the origin says outright (RFC 5861).
     """
-    if any(told.get(name) == "" for name in _NEVER_STALE):
+    if any(name in told for name in _REVALIDATED) or told.get("no-cache") == "":
         return 0.0, 0.0
     while_revalidating_s = float(seconds(told.get("stale-while-revalidate")) or 0)
     if "stale-if-error" in told:

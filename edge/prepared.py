@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,6 +18,10 @@ Compressor = Callable[[bytes], bytes]
 METHODS: Final = ("GET", "HEAD")
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 _WORTH_IT: Final = 0.9
+_NO_STORE: Final = ("Cache-Control", "no-store")
+_REQUEST_ID: Final = "X-Request-Id"
+_WELL_FORMED_ID: Final = re.compile(r"[A-Za-z0-9._:+=/@-]{1,128}")
+"""As the gateway takes it; any other is not repeated."""
 
 
 def gzipped(content: bytes) -> bytes:
@@ -91,17 +96,23 @@ def respond(request: Request, prepared: Prepared, fields: Fields) -> Response:
 
 
 def problem(request: Request, status: int, code: str, title: str, detail: str, fields: Fields) -> Response:
-    """A problem (RFC 9457) without a request id: an answer that may be cached belongs to no single request."""
+    """A problem (RFC 9457). Where nobody may keep it (no-store), it repeats a well-formed X-Request-Id of its request.
+
+    An answer that may be kept belongs to no single request.
+    """
+    given = request.field(_REQUEST_ID) or ""
+    is_repeated = _NO_STORE in fields and _WELL_FORMED_ID.fullmatch(given) is not None
     members = {"type": f"/api/docs#problem-{code}", "title": title, "status": status, "detail": detail, "code": code}
-    body = json.dumps(members).encode()
+    body = json.dumps({**members, "request_id": given} if is_repeated else members).encode()
     described: Fields = (("Content-Type", "application/problem+json"), _length(len(body)))
-    return Response(status, (*described, *fields), b"" if request.method == "HEAD" else body)
+    id: Fields = ((_REQUEST_ID, given),) if is_repeated else ()
+    return Response(status, (*described, *fields, *id), b"" if request.method == "HEAD" else body)
 
 
 def refuse_method(request: Request, fields: Fields) -> Response:
     """405: there are only GET and HEAD here."""
     allowed = ", ".join(METHODS)
-    said: Fields = (("Cache-Control", "no-store"), ("Allow", allowed), *fields)
+    said: Fields = (_NO_STORE, ("Allow", allowed), *fields)
     detail = f"only {allowed} are possible here"
     return problem(request, 405, "method_not_allowed", "Method not allowed", detail, said)
 
@@ -115,7 +126,7 @@ def _part(request: Request, body: Body) -> Part | None:
 
 def _beyond(size: int, fields: Fields) -> Response:
     kept = tuple(field for field in fields if field[0] != "Cache-Control")
-    return Response(416, (("Content-Range", f"bytes */{size}"), ("Cache-Control", "no-store"), _length(0), *kept))
+    return Response(416, (("Content-Range", f"bytes */{size}"), _NO_STORE, _length(0), *kept))
 
 
 def _length(size: int) -> tuple[str, str]:

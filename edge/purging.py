@@ -11,6 +11,7 @@ from edge.prepared import problem
 
 PATH: Final = "/_edge/purge"
 BODY_BYTES_MAX: Final = 16 * 1024
+NO_TOKEN, WRONG_TOKEN, NOT_SET = "no token", "wrong token", "no token is set here"
 _KINDS: Final = ("url", "group", "region")
 _NO_STORE: Final[Fields] = (("Cache-Control", "no-store"),)
 
@@ -32,16 +33,23 @@ class _Wrong(Exception):
 
 
 async def answer(
-    request: Request, edge: Purger, token: str | None, *, told: Callable[[Purge, int], None] = lambda _, __: None
+    request: Request,
+    edge: Purger,
+    token: str | None,
+    *,
+    told: Callable[[Purge, int], None] = lambda _, __: None,
+    refused: Callable[[str], None] = lambda _: None,
 ) -> Response:
     """Purge, and say what was purged: `{"purged": 3, "group": "reference", "hard": false}`.
 
     401 without the token, 404 where none is configured, 422 with `errors` for one that asks for nothing or too much.
-    `told` learns of every purge.
+    `told` learns of every purge, `refused` why somebody may not purge.
     """
     if not token:
+        refused(NOT_SET)
         return _refused(request, 404, "not_found", "Not found", "purging is not configured here")
     if not _may(request, token):
+        refused(NO_TOKEN if request.field("Authorization") is None else WRONG_TOKEN)
         challenge: Fields = (("WWW-Authenticate", 'Bearer realm="meridian-edge"'),)
         return _refused(request, 401, "unauthenticated", "Log in first", "the purge token is needed", challenge)
     if request.method != "POST":

@@ -33,23 +33,32 @@ class Refusal:
 
 URL_TOO_LONG: Final = Refusal(414, "too_large", "URI too long", "the address is too long", "too-long")
 HEADERS_TOO_LARGE: Final = Refusal(431, "too_large", "Headers too large", "send fewer or smaller headers", "too-long")
-NO_SUCH_METHOD: Final = Refusal(501, "method_not_allowed", "Not implemented", "not possible here", "method")
+NO_SUCH_METHOD: Final = Refusal(501, "method_not_allowed", "Method not allowed", "not possible here", "method")
 TWO_LENGTHS: Final = Refusal(
-    400, "malformed", "Malformed", "a body has one length: Content-Length or Transfer-Encoding", "malformed"
+    400,
+    "malformed",
+    "The request cannot be read",
+    "a body has one length: Content-Length or Transfer-Encoding",
+    "malformed",
 )
 NOT_KEPT: Final = Refusal(
-    504, "not_cached", "Not kept", "it is not kept here, and nothing else was to be asked", "only-if-cached"
+    504, "not_cached", "No cache has it", "it is not kept here, and nothing else was to be asked", "only-if-cached"
 )
 OVERLOADED: Final = Refusal(
     503, "overloaded", "Too busy", "too many wait for this answer already", "too-many-waiting", is_passing=True
 )
 TIMED_OUT: Final = Refusal(
-    504, "deadline", "Too slow", "the service did not answer in time", "origin-timeout", is_passing=True
+    504, "deadline", "The time allowed ran out", "the service did not answer in time", "origin-timeout", is_passing=True
 )
 UNREACHABLE: Final = Refusal(
-    502, "origin_unavailable", "Bad gateway", "the service cannot be reached", "origin-failed", is_passing=True
+    502,
+    "origin_unavailable",
+    "The service cannot be reached",
+    "the edge cannot reach the service now; try again",
+    "origin-failed",
+    is_passing=True,
 )
-INTERNAL: Final = Refusal(500, "internal", "Internal error", "the fault has been logged", "internal")
+INTERNAL: Final = Refusal(500, "internal", "Something went wrong on our side", "the fault has been logged", "internal")
 
 
 def refusal_of(asked: Asked, bounds: Bounds) -> Refusal | None:

@@ -1,8 +1,8 @@
-"""Keys that are left alone for a while: a bounded set that forgets by itself."""
+"""Back-off: keys, such as the urls that failed just now, that are left alone for a while."""
 
 
 class Resting:
-    """Remembers keys for `for_s` seconds, the newest `keys_max` of them."""
+    """A bounded set that forgets by itself: each key after `for_s` seconds, and all but the newest `keys_max`."""
 
     def __init__(self, for_s: float, keys_max: int) -> None:
         self._for_s, self._keys_max = for_s, keys_max
@@ -20,7 +20,8 @@ class Resting:
         until = self._until.get(key)
         if until is None:
             return False
-        if until <= now:
+        # Further ahead than it could have been set: the clock was set back since.
+        if until <= now or until > now + self._for_s:
             del self._until[key]
             return False
         return True

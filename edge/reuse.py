@@ -20,7 +20,7 @@ class Use(Enum):
     REFRESH = auto()
     """Use it, and refresh it meanwhile."""
     VALIDATE = auto()
-    """Ask the origin first: it is stale, or must always be asked."""
+    """Ask the origin first: it is stale, was purged, or must always be asked."""
     REQUESTED = auto()
     """Ask the origin first: the client wants it newer than it is."""
 
@@ -52,12 +52,14 @@ def use_of(entry: Entry, asked: Mapping[str, str], wanted: Directives, now: floa
     # Something younger than max-age=0 there is not.
     if "max-age" in wanted and (max_age_s is None or max_age_s == 0 or entry.age_s(now) > max_age_s):
         return Use.REQUESTED
+    if entry.purged_at is not None:
+        return Use.VALIDATE
     stale_s = entry.stale_s(now)
-    if stale_s < 0 and entry.purged_at is None:
+    if stale_s < 0:
         return Use.FRESH if -stale_s >= (seconds(wanted.get("min-fresh")) or 0) else Use.REQUESTED
     if "min-fresh" in wanted:
         return Use.VALIDATE
-    if "max-stale" in wanted and entry.obeys_max_stale and entry.purged_at is None:
+    if "max-stale" in wanted and entry.obeys_max_stale:
         limit = seconds(wanted["max-stale"])
         if wanted["max-stale"] == "" or (limit is not None and stale_s <= limit):
             return Use.STALE

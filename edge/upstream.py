@@ -22,23 +22,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
+from edge.fields import HOP_BY_HOP
 from edge.invalidation import SAFE
 from edge.messages import Fields, Request, Response, Stream
 from edge.origin import OriginFailed
 
-_HOP_BY_HOP: Final = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _OURS: Final = frozenset({"host", "expect"})
 _NOT_MADE_UP: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _PIECE_BYTES: Final = 64 * 1024
@@ -205,7 +193,7 @@ class Upstream:
         return await self._handed_on(request, response)
 
     def _fields_of(self, request: Request) -> list[tuple[str, str]]:
-        dropped = _HOP_BY_HOP | _OURS | _listed(request.headers)
+        dropped = HOP_BY_HOP | _OURS | _listed(request.headers)
         if request.stream is None:
             dropped |= {"content-length"}
         vias = [value for name, value in request.headers if name.lower() == "via"]
@@ -219,7 +207,7 @@ class Upstream:
         except OriginFailed:
             response.close()
             raise
-        headers = tuple(field for field in fields if field[0].lower() not in _HOP_BY_HOP | _listed(fields))
+        headers = tuple(field for field in fields if field[0].lower() not in HOP_BY_HOP | _listed(fields))
         if request.method == "HEAD" or response.status in (204, 304):
             response.release()
             return Response(response.status, headers)

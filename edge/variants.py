@@ -1,16 +1,19 @@
 """Which of several answers of a url a request is to have: Vary, and which values count as the same (RFC 9111 4.1)."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from edge.cache import Entry
-from edge.fields import listed, names_listed
+from edge.fields import names_listed
 from edge.messages import Fields
 from edge.negotiation import preferred_language, welcome_codings
 
 ABSENT: Final = "\n"
 """The value of a header that was not sent; no header can have it."""
+
+_PART: Final = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+|,')
 
 
 @lru_cache(maxsize=1024)
@@ -58,4 +61,8 @@ class Variants:
 
 @lru_cache(maxsize=1024)
 def _spaced(value: str) -> str:
-    return ", ".join(listed(value))
+    """A value with one space after each comma that is not quoted, and otherwise as it was sent.
+
+    Its empty members stay: to an origin that looks for one value, they are another.
+    """
+    return "".join(", " if part == "," else part.strip(" \t") for part in _PART.findall(value))

@@ -3,6 +3,9 @@
 Each edge has its own task and its own list of what it was not told yet, so one that is down holds up nobody. A change
 is told at once, and again when every replica that is read from shows it: an edge that asked anew in between may have
 been answered by one that did not. What an edge could not be told for longer than it may keep anything is let go.
+
+At the start each is told of a group that nobody has: one that cannot be reached or refuses the token is known then,
+not on the night of the first change.
 """
 
 import asyncio
@@ -27,6 +30,7 @@ from core.limits import (
 )
 
 PURGE_PATH: Final = "/_edge/purge"
+START_GROUP: Final = "meridian-start"
 LOST, FOUND, REFUSED, LET_GO = "edge_unreachable", "edge_told_again", "edge_refuses_purges", "edge_purges_let_go"
 _TOLD, _FAILED = "told", "failed"
 
@@ -123,6 +127,7 @@ class _Edge:
 
     def note(self, group: str) -> None:
         now = self._clock()
+        self._waiting.pop(START_GROUP, None)  # a change asks as well
         self._waiting.pop(group, None)
         if len(self._waiting) >= EDGE_GROUPS_WAITING_MAX:
             self._let_go([next(iter(self._waiting))])
@@ -133,6 +138,9 @@ class _Edge:
         return EdgeHealth(self._connected, self._since, self._reason, len(self._waiting))
 
     async def run(self) -> None:
+        if not self._waiting:
+            now = self._clock()
+            self._waiting[START_GROUP] = _Change(at=now, due=now, again=True)
         while True:
             self._noted.clear()
             await self._tell_due()
@@ -148,7 +156,7 @@ class _Edge:
         for group in list(self._waiting):
             if not await self._tell(group):
                 return
-            del self._waiting[group]
+            self._waiting.pop(group, None)
 
     def _rest_s(self) -> float | None:
         """How long there is nothing to do; None: until something changes."""
@@ -160,7 +168,8 @@ class _Edge:
         return max(0.0, at - self._clock())
 
     async def _tell_due(self) -> None:
-        self._let_go([g for g, change in self._waiting.items() if change.at + EDGE_FRESH_MAX_S < self._clock()])
+        at = self._clock() - EDGE_FRESH_MAX_S
+        self._let_go([g for g, change in self._waiting.items() if change.at < at and g != START_GROUP])
         for group, change in list(self._waiting.items()):
             if change.due > self._clock():
                 continue

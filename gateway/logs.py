@@ -1,4 +1,7 @@
-"""Logs: structlog, one line for each thing that happened; people read the console form, machines the JSON form."""
+"""Logs: structlog, one line for each thing that happened; people read the console form, machines the JSON form.
+
+Each line is one write, so that those of several processes do not run into each other.
+"""
 
 import logging
 import warnings
@@ -30,7 +33,7 @@ def configure(*, level: str, form: Literal["console", "json"]) -> None:
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(

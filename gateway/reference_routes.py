@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from core.errors import RangeNotSatisfiable
+from core.errors import NotFound, RangeNotSatisfiable
 from edge.aio import handler
 from edge.messages import Request, Response
 from edge.reference import KINDS, PREFIX
+from edge.reference.reference import NO_SUCH_SET
 from gateway.boundary import CONTEXT
 from gateway.geography.headers import REGION
 from gateway.operations.dispatch import signals_of
@@ -45,7 +46,9 @@ def _mounted(name: str, runtime: Runtime) -> Callable[[web.Request], Awaitable[w
 
 
 def _with_problems(response: Response) -> Response:
-    """Raises RangeNotSatisfiable in the place of a 416, so that it is a problem like every other."""
+    """Raises NotFound and RangeNotSatisfiable in the place of a 404 and 416: they are problems like every other."""
+    if response.status == 404:
+        raise NotFound(NO_SUCH_SET)
     if response.status == 416:
         size = int((response.field("Content-Range") or "").rpartition("/")[2])
         raise RangeNotSatisfiable(f"the document has {size} bytes, and the range begins after them", size=size)

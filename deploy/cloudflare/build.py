@@ -7,6 +7,7 @@ The same sources give the same files. Needs the standard library only.
 
 import argparse
 import ast
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -25,15 +26,21 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parent / "build")
     parser.add_argument("--table", type=Path, default=ROOT / "edge" / "table.json", help="as meridian map edge-table")
     given = parser.parse_args()
+    if not given.table.is_file():
+        raise SystemExit(f"--table: there is no file {given.table}; meridian map edge-table writes one")
     files = build(given.to, given.table)
+    for region in regions_alone(given.table):
+        sys.stderr.write(f"region {region} names no gateway: it will answer reference data alone\n")
     size = sum(file.stat().st_size for file in files)
     sys.stdout.write(f"{given.to}: {len(files)} files, {size:,} bytes, sha256 {digest_of(given.to, files)}\n")
 
 
 def build(to: Path, table: Path) -> list[Path]:
-    """The folder, made anew; the files in it. Raises SystemExit naming an import that the platform does not have."""
-    if to.exists():
-        shutil.rmtree(to)
+    """The folder, made anew; the files in it.
+
+    Raises SystemExit naming an import that the platform does not have, or a folder that may hold something else.
+    """
+    clear(to)
     for module, source in sorted(modules_from(ENTRY).items()):
         target = to / "entry.py" if module == ENTRY else to / source.relative_to(ROOT)
         copy(source, target)
@@ -41,6 +48,27 @@ def build(to: Path, table: Path) -> list[Path]:
         copy(source, to / source.relative_to(ROOT))
     copy(table, to / "edge" / "table.json")
     return sorted(file for file in to.rglob("*") if file.is_file())
+
+
+def clear(folder: Path) -> None:
+    """Remove what was built there before. Raises SystemExit for anything that was not."""
+    if not folder.exists():
+        return
+    is_ours = (folder / "entry.py").is_file() and (folder / "edge" / "table.json").is_file()
+    if not folder.is_dir() or (any(folder.iterdir()) and not is_ours):
+        raise SystemExit(f"--to: {folder} is not empty and was not built by this: choose another, or empty it")
+    shutil.rmtree(folder)
+
+
+def regions_alone(table: Path) -> list[str]:
+    """The regions that neither name a gateway nor have one to stand in for theirs."""
+    regions = json.loads(table.read_text("utf-8"))["regions"]
+    gateways = {region["name"]: region["gateway"] for region in regions}
+    return [
+        region["name"]
+        for region in regions
+        if not any(gateways.get(name) for name in (region["name"], *region["residency"]))
+    ]
 
 
 def copy(source: Path, target: Path) -> None:

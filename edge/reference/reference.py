@@ -29,9 +29,10 @@ REGION: Final = "X-Region"
 LIST: Final = "sets"
 """The name of the list of sets, among the groups."""
 FRESHNESS: Final = "max-age=60, stale-while-revalidate=600, stale-if-error=86400"
-TOLD_FRESHNESS: Final = "public, max-age=300, stale-while-revalidate=600, stale-if-error=86400"
-"""What edges that are told of every change may do."""
 """Of what a plain path answers."""
+TOLD_FRESHNESS: Final = "public, max-age=300, stale-while-revalidate=600, stale-if-error=86400"
+"""The same in edges that are told of every change."""
+NO_SUCH_SET: Final = f"there is no such set of reference data; sets are {', '.join(kind.name for kind in KINDS)}"
 _MISSING: Final = "public, max-age=10"
 _NOSNIFF: Final[Fields] = (("X-Content-Type-Options", "nosniff"),)
 _MEDIA_TYPE: Final = "application/json"
@@ -109,7 +110,7 @@ class Reference:
         name = self._name(request.path)
         if name is None:
             said: Fields = (("Cache-Control", _MISSING), *self._headers)
-            return problem(request, 404, "not_found", "Not found", "there is no such set of reference data", said)
+            return problem(request, 404, "not_found", "Not found", NO_SUCH_SET, said)
         versions = parse_qs(request.query).get("v", []) if request.query else []
         exact = self._versions[name].get(versions[0]) if len(versions) == 1 else None
         if exact is not None:

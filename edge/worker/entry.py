@@ -20,6 +20,7 @@ from workers import WorkerEntrypoint
 from edge import purging
 from edge.bounds import Bounds
 from edge.failover import Failover
+from edge.fields import beyond_connection
 from edge.geography import Located, gateways_of, region_of, table_from_json
 from edge.handler import Edge, Shipped
 from edge.marks import Marks, Memory
@@ -107,7 +108,7 @@ class Default(WorkerEntrypoint):
             country, now = located.country or "", self.clock()
             value = vouch(secret.encode(), country=country, client=client, path=asked.path, now=now)
             said = (*said, (HEADER, value))
-        return replace(asked, headers=(*asked.headers, *said))
+        return replace(asked, headers=(*beyond_connection(asked.headers), *said))
 
     def _setting(self, name: str) -> str:
         """A variable or secret of the Worker; empty if it is not set."""

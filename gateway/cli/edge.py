@@ -6,19 +6,23 @@ import socket
 import sys
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
+import structlog
 from cyclopts import App, Parameter
 
 from core.errors import Invalid, MapRefused
 from gateway import logs
 from gateway.cli.running import complain, run
+from gateway.edge.announcing import announce
 from gateway.edge.app import serve
 from gateway.edge.asking import purge_all
 from gateway.edge.plan import Plan, plan_of
 from gateway.edge.settings import EdgeSettings
-from gateway.edge.workers import run_workers
+from gateway.edge.workers import Worker, run_workers
 from gateway.settings import environment
 
 _KILL_AFTER_S: Final = 10.0
@@ -94,12 +98,16 @@ def _run(plan: Plan) -> int:
             held.close()
             held = _bound(plan, is_shared=True)  # never listens: it keeps the port while workers come and go
 
-        def work(index: int, lifeline: int | None) -> int:
-            sock = held if plan.workers == 1 else _bound(plan, is_shared=True)
-            run(serve(plan, worker=index, folder=folder, sock=sock, lifeline=lifeline))
+        def work(worker: Worker) -> int:
+            sock = held
+            if plan.workers > 1:
+                structlog.contextvars.bind_contextvars(worker=worker.index)
+                sock = _bound(plan, is_shared=True)
+            run(serve(plan, worker=worker, folder=folder, sock=sock))
             return 0
 
-        return run_workers(plan.workers, work, stop_s=plan.settings.drain_s + _KILL_AFTER_S)
+        stop_s = plan.settings.drain_s + _KILL_AFTER_S
+        return run_workers(plan.workers, work, stop_s=stop_s, on_serving=partial(announce, plan))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -128,13 +136,13 @@ def _bound(plan: Plan, *, is_shared: bool) -> socket.socket:
 @app.command
 def purge(
     *,
-    url: list[str],
+    url: Annotated[list[str], Parameter(negative="")],
     path: str | None = None,
     group: str | None = None,
     region: str | None = None,
     hard: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Have edges that run trust no longer what they keep of a path, a group or a region; the token is EDGE_PURGE_TOKEN.
+    """Purge what running edges keep of a path, a group or a region. The token is EDGE_PURGE_TOKEN.
 
     What is purged is asked for anew; while the origin is away it is still served. Exit 0 if every edge did it.
 
@@ -157,8 +165,9 @@ def purge(
         complain(exc)
         return 2
     what = {name: value for name, value in (("url", path), ("group", group), ("region", region)) if value}
-    if token is None or len(what) != 1:
-        print("set EDGE_PURGE_TOKEN, and give one of --path, --group and --region", file=sys.stderr)
+    mistake = _mistake(url, given=len(what))
+    if token is None or mistake is not None:
+        print(mistake or "EDGE_PURGE_TOKEN is not set: it is the token that the edges have", file=sys.stderr)
         return 2
     results = run(purge_all(url, {**what, "hard": hard}, token.get_secret_value()))
     for result in results:
@@ -167,3 +176,23 @@ def purge(
         else:
             print(f"{result.url}: purged {result.count}")
     return 0 if all(result.count is not None for result in results) else 1
+
+
+def _mistake(urls: list[str], *, given: int) -> str | None:
+    """What is wrong with the arguments of a purge."""
+    if given == 0:
+        return "say what to purge: give one of --path, --group and --region"
+    if given > 1:
+        return "give only one of --path, --group and --region; for more, purge once for each"
+    if not all(map(_is_base, urls)):
+        return "--url: must be http:// or https:// with a host"
+    return None
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError for one that is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

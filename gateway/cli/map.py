@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 
+import edge
 from core.errors import MapRefused
 from core.limits import BUCKETS_PER_REGION
 from core.shard_map import RegionSpec, ShardMap, differences, json_schema, load, ring_table
-from gateway.edge_table import TABLE_FILE, edge_table_text
+from edge.geography import gateways_of, table_from_json
+from gateway.edge_table import edge_table_text
 from gateway.settings import environment
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 DEFAULT_FILE = Path("shard_map.yaml")
+_SHIPPED_TABLE = Path(edge.__file__).with_name("table.json")
 
 _COLUMNS: dict[str, Literal["left", "right"]] = {
     "shard": "left",
@@ -96,7 +99,7 @@ def schema() -> int:
 
 
 @app.command
-def edge_table(file: Path = DEFAULT_FILE, /, *, to: Path = Path(TABLE_FILE), check: bool = False) -> int:
+def edge_table(file: Path = DEFAULT_FILE, /, *, to: Path | None = None, check: bool = False) -> int:
     """Write what the edges outside need of a map: its regions, countries, zones and gateways; no server, no secret.
 
     Parameters
@@ -104,7 +107,7 @@ def edge_table(file: Path = DEFAULT_FILE, /, *, to: Path = Path(TABLE_FILE), che
     file
         The map.
     to
-        The file to write; it is shipped with `edge/`.
+        The file to write; without it the `table.json` that the program ships with `edge/`.
     check
         Write nothing: exit 1 if the file is not what it should be.
     """
@@ -112,13 +115,29 @@ def edge_table(file: Path = DEFAULT_FILE, /, *, to: Path = Path(TABLE_FILE), che
     if map is None:
         return 1
     text = edge_table_text(map)
+    to = to or _SHIPPED_TABLE
     if not check:
-        to.write_text(text, "utf-8")
-        print(f"{to}: written from {file}")
-        return 0
+        return _write_table(text, to, file)
     is_current = to.is_file() and to.read_text("utf-8") == text
     print(f"{to}: OK" if is_current else f"{to} is not what {file} says: run meridian map edge-table")
     return 0 if is_current else 1
+
+
+def _write_table(text: str, to: Path, file: Path) -> int:
+    if not to.parent.is_dir():
+        print(f"--to: there is no folder {to.parent}", file=sys.stderr)
+        return 2
+    try:
+        to.write_text(text, "utf-8")
+    except OSError as exc:
+        print(f"--to: {to} cannot be written ({exc.strerror})", file=sys.stderr)
+        return 2
+    print(f"{to}: written from {file}")
+    table = table_from_json(json.loads(text))
+    for region in table.regions:
+        if not gateways_of(table, region):
+            print(f"region {region} names no gateway: it will answer reference data alone", file=sys.stderr)
+    return 0
 
 
 def _load(file: Path) -> ShardMap | None:

@@ -29,8 +29,10 @@ from edge.prepared import problem
 from edge.upstream import upstream
 from gateway.edge import telling
 from gateway.edge.arrivals import Arrival, Arrivals
-from gateway.edge.origins import Watched
+from gateway.edge.origins import NO_ORIGIN, OriginHealth, Watched
 from gateway.edge.plan import LANGUAGES, Plan
+from gateway.edge.refused_purges import RefusedPurges
+from gateway.edge.workers import Worker
 
 if TYPE_CHECKING:
     from gateway.edge.http2 import Http2Listener
@@ -59,6 +61,7 @@ class EdgeService:
             country_header=plan.settings.country_header,
             scheme="https" if plan.certificate is not None else "http",
         )
+        self._refused_purges = RefusedPurges(clock=time.monotonic, on_change=log_change)
         self.connections: Callable[[], int] = lambda: 0
         self.is_draining = False
 
@@ -86,6 +89,11 @@ class EdgeService:
         response = problem(_NOBODY, refused.status, "malformed", "The request is refused", refused.reason, said)
         return status.told(response, status.alone(self._plan.name, "refused"))
 
+    def drain(self) -> None:
+        """Say from now on that this worker ends, and that the others do is no news."""
+        self.is_draining = True
+        self._peers.expect_end()
+
     def stats(self) -> dict[str, Any]:
         """What this worker counts."""
         return {
@@ -93,6 +101,8 @@ class EdgeService:
             "entries": len(self._memory),
             "bytes": self._memory.size_bytes,
             "connections": self.connections(),
+            "evicted": self._memory.evicted,
+            "purges_refused": self._refused_purges.count,
             "counts": dict(self._edge.counts),
         }
 
@@ -101,11 +111,13 @@ class EdgeService:
 
     async def _answer_own(self, request: Request, arrival: Arrival) -> Response:
         if request.path == purging.PATH:
-            return await purging.answer(request, self._edge, self._plan.purge_token, told=_log_purge)
+            token = self._plan.purge_token
+            return await purging.answer(request, self._edge, token, told=_log_purge, refused=self._refused_purges.note)
         if request.path == telling.HEALTH and request.method in ("GET", "HEAD"):
             return await self._health(request)
         if request.path == telling.METRICS and request.method in ("GET", "HEAD") and arrival.is_inside:
-            return telling.metrics(request, await self._all_stats())
+            up = (await self._origin_health()).connected
+            return telling.metrics(request, await self._all_stats(), is_origin_up=up)
         said = (("Cache-Control", "no-store"),)
         return problem(request, 404, "not_found", "Not found", "the edge has nothing of its own here", said)
 
@@ -114,12 +126,15 @@ class EdgeService:
             request,
             name=self._plan.name,
             region=self._plan.region,
-            origin=await self._origin.health() if self._origin is not None else None,
+            origin=await self._origin_health(),
             is_shipped=self._plan.table is not None,
             is_draining=self.is_draining,
             configured=self._plan.workers,
             workers=await self._all_stats(),
         )
+
+    async def _origin_health(self) -> OriginHealth:
+        return await self._origin.health() if self._origin is not None else NO_ORIGIN
 
     async def _all_stats(self) -> list[dict[str, Any]]:
         others = await self._peers.tell("stats", {})
@@ -207,21 +222,23 @@ def _shipped_of(plan: Plan) -> Callable[[Request, str], Response | None] | None:
     return plan.reference.shipped if plan.reference is not None else None
 
 
-async def serve(plan: Plan, *, worker: int, folder: Path, sock: socket.socket, lifeline: int | None) -> None:
+async def serve(plan: Plan, *, worker: Worker, folder: Path, sock: socket.socket) -> None:
     """Serve on a bound socket until SIGTERM, SIGINT or the end of the parent; requests under way finish."""
-    async with running(plan, worker=worker, folder=folder, wall=time.time) as service:
+    async with running(plan, worker=worker.index, folder=folder, wall=time.time) as service:
         drain_s = plan.settings.drain_s
         limits = Limits(drain_s=drain_s, stall_s=min(drain_s, Limits().stall_s))
         listener = _listener(plan, service, limits)
         service.connections = lambda: listener.connections
         await listener.start(sock)
-        _log.info("serving", name=plan.name, port=plan.settings.port, worker=worker, workers=plan.workers)
+        if plan.workers > 1:
+            _log.info("worker_serving")
+        worker.serves()
         try:
-            await _until_told(lifeline)
-            service.is_draining = True
+            await _until_told(worker.lifeline)
+            service.drain()
         finally:
             await listener.stop()
-    _log.info("stopped", worker=worker)
+    _log.info("stopped")
 
 
 def _listener(plan: Plan, service: EdgeService, limits: Limits) -> "Listener[Arrival] | Http2Listener[Arrival]":

@@ -3,15 +3,30 @@
 from dataclasses import dataclass
 from typing import Final
 
+from edge.fields import beyond_connection
 from edge.geography import EdgeTable, region_of
 from edge.messages import Fields, Request
 from edge.plain import Plain
 from gateway.geography.address import parse_address
 from gateway.geography.trust import TrustedProxies
 
-# Host is not in the key of the cache, and no more may be what stands for it or for the path: an origin that believed
-# these would answer one thing and have it kept for another.
-_NEVER: Final = frozenset({"x-forwarded-host", "x-forwarded-server", "x-original-url", "x-rewrite-url"})
+# Host is not in the key of the cache, and no more may be what stands for it, for the method or for the path: an origin
+# that believed these would answer one thing and have it kept for another.
+_NEVER: Final = frozenset(
+    {
+        "x-forwarded-host",
+        "x-forwarded-path",
+        "x-forwarded-prefix",
+        "x-forwarded-scheme",
+        "x-forwarded-server",
+        "x-host",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
 _OF_PROXIES: Final = frozenset(
     {
         "cf-connecting-ip",
@@ -24,7 +39,7 @@ _OF_PROXIES: Final = frozenset(
         "x-real-ip",
     }
 )
-_SAID_BY_PROXIES: Final = _OF_PROXIES | {"via"}
+_SAID_BY_PROXIES: Final = _OF_PROXIES | _NEVER | {"via"}
 _REPLACED: Final = _NEVER | {"x-forwarded-for"}
 _PEERS_KEPT: Final = 4096
 
@@ -69,10 +84,13 @@ class Arrivals:
     def arrived(self, request: Request, peer: str) -> Arrival:
         """The request as the edge understands it. Depends on nothing but its arguments."""
         is_trusted = self._is_trusted(peer)
-        said = {name.lower(): value for name, value in request.headers}
-        headers = self._headers(request.headers, said, peer, is_trusted=is_trusted)
+        names = {_spelled(name) for name, _ in request.headers}
+        is_inside = (is_trusted or _is_loopback(peer)) and _SAID_BY_PROXIES.isdisjoint(names)
+        # First of all, so that nothing that Connection names counts here, and it takes off nothing that is added here.
+        sent = beyond_connection(request.headers) if "connection" in names else request.headers
+        said = {name.lower(): value for name, value in sent}
+        headers = self._headers(sent, said, peer, is_trusted=is_trusted)
         region = self._region(said.get("x-region"), said.get(self._country_header) if is_trusted else None)
-        is_inside = (is_trusted or _is_loopback(peer)) and _SAID_BY_PROXIES.isdisjoint(said)
         return Arrival(Request(request.method, request.path, headers, request.query), region, is_inside)
 
     def _is_trusted(self, peer: str) -> bool:
@@ -85,7 +103,7 @@ class Arrivals:
 
     def _headers(self, headers: Fields, said: dict[str, str], peer: str, *, is_trusted: bool) -> Fields:
         dropped = _REPLACED if is_trusted else self._untrusted
-        kept = headers if dropped.isdisjoint(said) else [field for field in headers if field[0].lower() not in dropped]
+        kept = [field for field in headers if not self._is_dropped(field[0], dropped)]
         added: Fields = ()
         if peer:
             hops = [value for name, value in headers if name.lower() == "x-forwarded-for"] if is_trusted else []
@@ -94,11 +112,21 @@ class Arrivals:
             added = (*added, ("X-Forwarded-Proto", self._scheme))
         return (*kept, *added)
 
+    def _is_dropped(self, name: str, dropped: frozenset[str]) -> bool:
+        """Whether a field is taken off. In another spelling than their own, proxies say nothing at all."""
+        spelled = _spelled(name)
+        return spelled in dropped or ("_" in name and spelled in self._untrusted)
+
     def _region(self, explicit: str | None, country: str | None) -> str:
         if self._table is None:
             return self._own_region
         located = region_of(self._table, explicit, country)
         return self._own_region if located.by == "default" else located.region
+
+
+def _spelled(name: str) -> str:
+    """A name as many an origin reads it: `_` and `-` are one to it."""
+    return name.lower().replace("_", "-")
 
 
 def _is_loopback(peer: str) -> bool:

@@ -10,6 +10,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from edge.purging import PATH
 
 TIMEOUT_S: Final = 5.0
+_OPTIONS: Final = {"url": "--path", "group": "--group", "region": "--region", "hard": "--hard"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,8 @@ async def _purge(session: ClientSession, url: str, what: Mapping[str, object], t
 
 
 def _words(problem: Mapping[str, Any]) -> str:
-    errors = [f"{error['field']}: {error['message']}" for error in problem.get("errors", ())]
+    """What is wrong; fields are named as the options that the operator gave."""
+    errors = [
+        f"{_OPTIONS.get(error['field'], error['field'])}: {error['message']}" for error in problem.get("errors", ())
+    ]
     return "; ".join(errors) or str(problem["detail"])

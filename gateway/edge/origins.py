@@ -17,11 +17,14 @@ LOOK_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class OriginHealth:
-    """`since` is when it came to be so, ISO 8601."""
+    """`since` is when it came to be so, ISO 8601; None: it was always so."""
 
     connected: bool
-    since: str
+    since: str | None
     reason: str
+
+
+NO_ORIGIN: Final = OriginHealth(False, None, "none is set")
 
 
 class Watched:

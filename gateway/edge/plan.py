@@ -22,6 +22,7 @@ LANGUAGES: Final = ("en", "ar")
 PLAIN_NAME: Final = "meridian-edge"
 WORKERS_MAX: Final = 256
 _PORT_MAX: Final = 65_535
+_TLS: Final = "EDGE_TLS_CERT, EDGE_TLS_KEY"
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ def _require_certificate(settings: EdgeSettings) -> None:
     if chain is None and key is None:
         return
     if chain is None or key is None:
-        raise Invalid([FieldError("EDGE_TLS_CERT", "and EDGE_TLS_KEY are given together, or not at all")])
+        raise Invalid([FieldError(_TLS, "give both, or neither")])
     if settings.server == "http1":
         raise Invalid([FieldError("EDGE_SERVER", "is http1, which speaks no TLS; granian does")])
     fault = Certificate(chain, key).fault()
     if fault is not None:
-        raise Invalid([FieldError("EDGE_TLS_CERT", f"and EDGE_TLS_KEY cannot be used: {fault}")])
+        raise Invalid([FieldError(_TLS, f"cannot be used: {fault}")])
 
 
 def _placed(plan: Plan, values: Mapping[str, str]) -> Plan:

@@ -96,7 +96,7 @@ async def edge_program(
 
     async def is_ready() -> bool:
         assert process.returncode is None, log.read_text()
-        return log.read_text().count('"serving"') == workers
+        return '"serving"' in log.read_text()
 
     try:
         await until(is_ready, within_s=20, what="meridian edge serves")

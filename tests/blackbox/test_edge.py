@@ -62,9 +62,34 @@ async def test_a_purge_by_the_command_line_reaches_all_workers_and_says_so(edge:
     assert await answers(edge, "/purged") == {(200, b"/purged 9")}
     assert '"kind":"url"' in edge.said()
     assert TOKEN not in edge.said()
+
+
+async def test_its_log_says_once_what_serves_and_every_line_of_a_worker_names_it(edge: EdgeProgram) -> None:
+    [purged] = await purge_all([edge.base], {"group": "nobody-has-it"}, TOKEN)
+    assert purged.count == 0
     [refused] = await purge_all([edge.base], {"url": "/purged"}, "another")
-    assert refused.count is None
-    assert "401" in refused.reason
+    assert (refused.count, refused.reason[:3]) == (None, "401")
+    lines = [orjson.loads(line) for line in edge.said().splitlines()]
+    [serving] = [line for line in lines if line["event"] == "serving"]
+    assert "worker" not in serving
+    assert serving["url"] == edge.base
+    assert serving["origin"].startswith("127.0.0.1:")
+    assert [serving[name] for name in ("purges", "server", "reference", "workers")] == ["on", "http1", None, 2]
+    said = {line["event"] for line in lines if "worker" in line}
+    assert said >= {"worker_serving", "purged", "purge_refused"}
+    assert {line["event"] for line in lines if "worker" not in line} == {"serving"}
+    metrics = (await edge.get("/_edge/metrics")).body.decode().splitlines()
+    assert {"meridian_edge_origin_up 1", "meridian_edge_workers_answering 2"} <= set(metrics)
+    counts = [line for line in metrics if line.startswith("meridian_edge_purges_refused_total")]
+    assert sum(int(line.rpartition(" ")[2]) for line in counts) >= 1
+    assert 'meridian_edge_evicted_total{worker="1"} 0' in metrics
+
+
+async def test_a_purge_that_an_edge_does_not_understand_is_explained_in_the_words_of_the_command(
+    edge: EdgeProgram,
+) -> None:
+    [refused] = await purge_all([edge.base], {"url": "purged"}, TOKEN)
+    assert refused.reason == "422: --path: must be a path, with its query if it has one"
 
 
 async def test_a_worker_killed_with_9_is_replaced_and_the_other_goes_on(edge: EdgeProgram, shop: Shop) -> None:
@@ -122,6 +147,7 @@ async def test_it_ends_with_its_requests_and_its_workers_with_it(tmp_path: Path)
             assert f"{edge.port}" in said
             assert "--port" in said
             assert "Traceback" not in said
+            assert (await edge.health())["workers"]["answering"] == 2
             async with connected(edge.port) as wire:
                 await wire.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
                 await until(lambda: _was_asked(shop, "GET /slow"))
@@ -130,6 +156,7 @@ async def test_it_ends_with_its_requests_and_its_workers_with_it(tmp_path: Path)
                 shop.go.set()
                 assert (await wire.answer()).body == b"/slow 0"
             assert await stopping == 0, edge.said()
+            assert "peer_silent" not in edge.said()
         async with edge_program(tmp_path, "--origin", f"http://127.0.0.1:{port}", workers=2) as edge:
             workers = edge.workers()
             assert len(workers) == 2
@@ -153,4 +180,9 @@ async def test_without_an_origin_it_answers_reference_data(tmp_path: Path) -> No
         assert "detail=shipped" in (response.field("Cache-Status") or "")
         assert (await edge.get("/api/v1/requests")).status == 502
         health = await edge.health()
-        assert (health["status"], health["name"], health["region"]) == ("OK", "meridian-qa", "qa")
+        assert (health["status"], health["name"], health["region"]) == ("DEGRADED", "meridian-qa", "qa")
+        assert health["origin"] == {"connected": False, "since": None, "reason": "none is set"}
+        assert "meridian_edge_origin_up 0" in (await edge.get("/_edge/metrics")).body.decode()
+        [warning] = [orjson.loads(line) for line in edge.said().splitlines() if '"no_origin"' in line]
+        assert "EDGE_ORIGIN" in warning["remedy"]
+        assert "region qa" in warning["remedy"]

@@ -157,6 +157,35 @@ STORIES: list[Case] = [
         Step(get(), says(b"two", **TAGGED), body=b"two", has=status("fwd=stale; fwd-status=200; stored"), at=10),
     ),
     story(
+        "a 304 about another answer than the kept one is not believed",
+        Step(get(), says(Cache_Control="max-age=60", ETag='"a"'), has=MISS),
+        Step(
+            get(),
+            Answer(304, (("ETag", '"b"'), ("Cache-Control", "max-age=60"))),
+            refresh=says(b"two", Cache_Control="max-age=60", ETag='"b"'),
+            body=b"two",
+            has={**status("fwd=stale; fwd-status=200; stored"), "ETag": '"b"'},
+            sent={"If-None-Match": '"a"'},
+            at=60,
+        ),
+        Step(get(), body=b"two", has=hit(60), at=60),
+    ),
+    *(
+        story(
+            f"HEAD that is told {code} {what} it stale",
+            Step(get(), says(**TAGGED), has=MISS),
+            Step(get(method="HEAD", Cache_Control="no-cache", X_Junk="1"), says(b"", code), code, at=10),
+            Step(get(), says(b"two", **TAGGED) if what == "makes" else None, at=10),
+        )
+        for code, what in ((400, "does not make"), (403, "does not make"), (404, "makes"), (410, "makes"))
+    ),
+    story(
+        "HEAD of somebody with a login makes nothing stale for others",
+        Step(get(), says(**TAGGED), has=MISS),
+        Step(get(method="HEAD", Cache_Control="no-cache", Authorization="Bearer x"), says(b"", ETag='"b"'), at=10),
+        Step(get(), body=b"one", has=hit(50), at=10),
+    ),
+    story(
         "a condition on a write is the origin's business",
         Step(get(If_Match='"a"'), says(**TAGGED), has=status("fwd=bypass; fwd-status=200"), sent={"If-Match": '"a"'}),
         Step(get(), says(**TAGGED), has=MISS),

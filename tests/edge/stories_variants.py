@@ -101,6 +101,25 @@ STORIES: list[Case] = [
         Step(get(REFERENCE), body=b"one", has=hit(60), region="qa"),
     ),
     story(
+        "a region that nobody knows is not said",
+        Step(get(REFERENCE), says(Cache_Control=FRESH), sent={"X-Region": None}, region=""),
+    ),
+    story(
+        "values are the same but for the spaces around their members",
+        Step(get(Foo="a,b"), says(Cache_Control=FRESH, Vary="Foo"), has=MISS),
+        Step(get(Foo="a ,  b"), body=b"one", has=hit(60)),
+        *(
+            Step(get(Foo=value), says(b"two", Cache_Control=FRESH, Vary="Foo"), body=b"two", has=OTHER)
+            for value in ("a,b,", "a,,b", "a b", "a;b", '"a,b"', '"a, b"')
+        ),
+    ),
+    story(
+        "a field of the connection makes no variant, because the origin does not see it",
+        Step(get(Connection="Foo", Foo="1"), says(Cache_Control=FRESH, Vary="Foo"), has=MISS, sent={"Foo": None}),
+        Step(get(), body=b"one", has=hit(60)),
+        Step(get(Foo="1"), says(b"two", Cache_Control=FRESH, Vary="Foo"), body=b"two", has=OTHER, sent={"Foo": "1"}),
+    ),
+    story(
         "the client's own choice of region goes before",
         Step(get(REFERENCE, X_Region="sa"), says(Cache_Control=FRESH, Vary="X-Region"), sent={"X-Region": "sa"}),
         Step(get(REFERENCE), body=b"one", has=hit(60), region="sa"),

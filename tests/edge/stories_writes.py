@@ -85,6 +85,27 @@ STORIES: list[Case] = [
         Step(get(), says(b"two", Cache_Control=FRESH), body=b"two", has=status("fwd=stale; fwd-status=200; stored")),
     ),
     story(
+        "after a soft purge the first reader gets the new answer; with the origin away, the old one",
+        Step(get(), says(Cache_Control="max-age=60, stale-while-revalidate=60, stale-if-error=100"), has=MISS),
+        Step(get(method="PUT", content="x"), AWAY, 502),
+        Step(get(), AWAY, body=b"one", has=status("fwd=stale; ttl=0; detail=stale-if-error")),
+        Step(get(), says(b"two", Cache_Control=FRESH), body=b"two", at=2),
+        Step(get(), body=b"two", has=hit(60), at=2),
+    ),
+    story(
+        "what was purged softly is asked for whatever staleness its client allows",
+        Step(get(), says(Cache_Control=FRESH), has=MISS),
+        Step(get(method="PUT", content="x"), AWAY, 502),
+        Step(get(Cache_Control="max-stale"), says(b"two", Cache_Control=FRESH), body=b"two"),
+    ),
+    story(
+        "what was purged softly stands in for no longer than it may",
+        Step(get(), says(Cache_Control="max-age=60, stale-if-error=100"), has=MISS),
+        Step(get(method="PUT", content="x"), AWAY, 502),
+        Step(get(), AWAY, body=b"one", at=100),
+        Step(get(), AWAY, 502, at=102),
+    ),
+    story(
         "the answer to a write is not kept",
         Step(get(method="POST", content="x"), says(Cache_Control=FRESH), body=b"one", has=PASSED),
         Step(get(), says(b"two", Cache_Control=FRESH), body=b"two", has=MISS),

@@ -1,6 +1,7 @@
 """The cache in memory: what every cache promises, its bounds, and fairness between regions."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,10 +9,10 @@ from hypothesis import strategies as st
 
 from edge.bounds import Bounds
 from edge.cache import Cache, Purge
-from edge.memory import ENTRY_BYTES, MemoryCache
+from edge.memory import ENTRY_BYTES, FIELD_BYTES, GROUP_BYTES, MemoryCache
 from tests.edge.cache_contract import CONTRACT, NOW, bodies, entry
 
-KEY_BYTES = 64
+KEY_BYTES = FIELD_BYTES + 64
 
 
 def room_for(entries: int, body_bytes: int = 1000) -> Bounds:
@@ -59,6 +60,16 @@ async def test_the_flood_of_one_region_leaves_the_others_alone() -> None:
         await cache.put(f"/qa/{n}", entry(b"x" * 1000, region="qa"))
         await cache.get(f"/qa/{n}")
     assert [n for n in range(20) if not await cache.get(f"/sa/{n}")] == []
+
+
+async def test_fields_and_groups_take_room_beside_their_texts() -> None:
+    cache = MemoryCache(Bounds())
+    await cache.put("/a", entry())
+    plain = cache.size_bytes
+    await cache.put("/a", replace(entry(groups=("g", "h")), headers=(("Content-Type", "text/plain"), ("A", "b"))))
+    assert cache.size_bytes == plain + 2 * (GROUP_BYTES + 1) + FIELD_BYTES + 2
+    await cache.put("/b", replace(entry(), headers=tuple((f"A{n}", "1") for n in range(100))))
+    assert cache.size_bytes > 2 * plain + 100 * FIELD_BYTES
 
 
 async def test_variants_of_a_url_are_bounded() -> None:

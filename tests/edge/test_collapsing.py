@@ -8,6 +8,7 @@ import pytest
 
 from edge.bounds import Bounds
 from edge.cache import Purge
+from edge.fetching import GROUPS_MAX, gathered
 from edge.handler import Edge
 from edge.memory import MemoryCache
 from edge.messages import Request, Response
@@ -273,6 +274,91 @@ async def test_an_answer_asked_for_before_a_write_is_not_kept_after_it(world: Wo
     assert (await world.edge.handle(GET, "qa")).body == b"after"
 
 
+@dataclass
+class SlowWrites:
+    """An origin whose reads are at once and whose writes are done when they were let, their body read before."""
+
+    answer: Callable[[], Response]
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    version: int = 1
+    was_begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: Request) -> Response:
+        if request.method == "GET":
+            return fresh(f"v{self.version}".encode(), Cache_Groups='"g"')
+        self.version += 1
+        self.was_begun.set()
+        async for _ in request.stream or Body():
+            pass
+        await self.open.wait()
+        return self.answer()
+
+
+def writing(
+    world: World, origin: SlowWrites, stream: AsyncGenerator[bytes, None] | None = None
+) -> asyncio.Task[Response]:
+    """A write under way to another url, on an edge with this origin."""
+    world.edge = Edge(
+        name="meridian-test",
+        cache=MemoryCache(Bounds()),
+        origin=origin,
+        clock=lambda: world.now,
+        spawn=world.background.spawn,
+    )
+    return asyncio.create_task(world.edge.handle(Request("POST", "/all", stream=stream), "qa"))
+
+
+async def left(task: asyncio.Task[Response]) -> None:
+    """The client goes away."""
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("has_body", [False, True])
+async def test_a_write_whose_client_left_makes_obsolete_what_it_names_all_the_same(
+    world: World, has_body: bool
+) -> None:
+    origin = SlowWrites(lambda: Response(200, (("Cache-Group-Invalidation", '"g"'),)))
+    body = Body(b"a", b"b")
+    task = writing(world, origin, body if has_body else None)
+    assert (await world.edge.handle(GET, "qa")).body == b"v1"
+    await origin.was_begun.wait()
+    await left(task)
+    origin.open.set()
+    await world.background.done()
+    assert (await world.edge.handle(GET, "qa")).body == b"v2"
+    assert body.is_closed is has_body
+
+
+async def test_a_write_whose_client_left_in_the_middle_of_its_body_ends_and_may_have_been_done(world: World) -> None:
+    origin, body = SlowWrites(lambda: Response(200)), Body(b"a", hangs=True)
+    task = writing(world, origin, body)
+    await world.edge.handle(Request("GET", "/all"), "qa")
+    await origin.was_begun.wait()
+    await left(task)
+    await world.background.done()
+    assert body.is_closed
+    assert (await world.edge.handle(Request("GET", "/all"), "qa")).body == b"v2"
+
+
+async def test_a_write_whose_body_breaks_off_is_a_failure(world: World) -> None:
+    origin = SlowWrites(lambda: Response(200))
+    origin.open.set()
+    assert (await writing(world, origin, Body(b"a", fails=True))).status == 502
+
+
+async def test_the_answer_to_a_write_is_let_go_when_its_client_left(world: World) -> None:
+    body = Body(b"one")
+    origin = SlowWrites(lambda: Response(200, stream=body))
+    task = writing(world, origin)
+    await origin.was_begun.wait()
+    await left(task)
+    origin.open.set()
+    await world.background.done()
+    assert body.is_closed
+
+
 @pytest.mark.parametrize("purge", [Purge(url="/thing"), Purge(group="g"), Purge(region="qa")])
 async def test_an_answer_asked_for_before_a_purge_is_not_kept_and_not_joined_after_it(
     world: World, purge: Purge
@@ -375,6 +461,25 @@ async def test_an_answer_that_never_ends_is_let_go() -> None:
     assert (await world.edge.handle(GET, "qa")).status == 504
     await world.background.done()
     assert body.is_closed
+
+
+async def test_an_answer_that_takes_long_goes_through_as_it_comes() -> None:
+    body = Body(b"on", b"e")
+    response, reason = await gathered(Response(200, stream=body), 100, within_s=-1.0)
+    assert (reason, body.read) == ("too-slow", 1)
+    assert response.stream is not None
+    assert b"".join([piece async for piece in response.stream]) == b"one"
+    assert body.is_closed
+
+
+@pytest.mark.parametrize(("groups", "is_kept"), [(GROUPS_MAX, True), (GROUPS_MAX + 1, False)])
+async def test_an_answer_of_too_many_groups_is_not_kept(world: World, groups: int, is_kept: bool) -> None:
+    world.origin.say = lambda request: fresh(Cache_Groups=", ".join(f'"{n}"' for n in range(groups)))
+    world.origin.open.set()
+    told = (await world.edge.handle(GET, "qa")).field("Cache-Status") or ""
+    assert ("detail=too-many-groups" not in told) is is_kept
+    await world.edge.handle(GET, "qa")
+    assert world.edge.counts["hit"] == int(is_kept)
 
 
 async def test_a_body_shorter_than_it_says_is_not_kept(world: World) -> None:

@@ -1,5 +1,6 @@
 """The edge as a whole, where the table has no words for it: bounds, refusals, no origin, and faults of its own."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -94,9 +95,31 @@ async def test_a_clock_that_is_set_back_makes_nothing_younger() -> None:
     under = edge(now=lambda: now)
     await under.handle(GET, "qa")
     now = NOW - 1000
-    assert (await under.handle(GET, "qa")).field("Age") == "0"
-    now = NOW + 60
-    assert "stale-while-revalidate" in ((await under.handle(GET, "qa")).field("Cache-Status") or "")
+    stale = await under.handle(GET, "qa")
+    assert stale.field("Age") == "0"
+    assert stale.field("Cache-Status") == "e; hit; ttl=0; detail=stale-while-revalidate", "nobody knows how old it is"
+    await under.handle(replace(GET, headers=(("Cache-Control", "no-cache"),)), "qa")
+    now = NOW - 950
+    assert (await under.handle(GET, "qa")).field("Cache-Status") == "e; hit; ttl=10", (
+        "what came in since took its place"
+    )
+
+
+async def test_a_field_of_the_connection_is_not_what_an_answer_is_kept_for() -> None:
+    async def reads(request: Request) -> Response:
+        if request.field("Consistency") == "strong":
+            return Response(200, (("Cache-Control", "private, no-store"), ("Vary", "Consistency")), b"the primary's")
+        return Response(200, (("Cache-Control", "max-age=60"), ("Vary", "Consistency")), b"a replica's")
+
+    under = edge(reads)
+    await under.handle(replace(GET, headers=(("Consistency", "strong"), ("Connection", "Consistency"))), "qa")
+    strong = replace(GET, headers=(("Consistency", "strong"),))
+    assert (await under.handle(strong, "qa")).body == b"the primary's"
+    hidden = under.plain(
+        replace(GET, headers=(("Accept", "a"), ("Cache-Control", "x"), ("connection", "cache-control"))), ""
+    )
+    assert hidden is not None
+    assert hidden.fields == {"accept": "a"}
 
 
 async def test_a_purge_is_counted_and_soft_or_hard() -> None:
@@ -104,9 +127,19 @@ async def test_a_purge_is_counted_and_soft_or_hard() -> None:
     await under.handle(GET, "qa")
     assert await under.purge(Purge(url="/other")) == 0
     assert await under.purge(Purge(url="/thing")) == 1
-    assert "detail=stale-while-revalidate" in ((await under.handle(GET, "qa")).field("Cache-Status") or "")
+    assert (await under.handle(GET, "qa")).field("Cache-Status") == "e; fwd=stale; fwd-status=200; stored"
     assert await under.purge(Purge(region="qa", hard=True)) == 1
     assert "fwd=uri-miss" in ((await under.handle(GET, "qa")).field("Cache-Status") or "")
+
+
+@pytest.mark.parametrize("id", ["a-1", "x" * 128, None, "", "x" * 129, "two words", "a\x7f", "a, b"])
+async def test_a_problem_of_the_edge_repeats_a_well_formed_request_id_and_no_other(id: str | None) -> None:
+    fields = () if id is None else (("X-Request-Id", id),)
+    for asked in (replace(GET, headers=fields), replace(GET, method="POST", headers=fields)):
+        response = await edge(None).handle(asked, "qa")
+        expected = id if id in ("a-1", "x" * 128) else None
+        assert (response.status, response.field("X-Request-Id")) == (502, expected)
+        assert json.loads(response.body).get("request_id") == expected
 
 
 async def test_ends_are_counted() -> None:

@@ -163,6 +163,25 @@ async def test_a_worker_that_starts_again_begins_empty_and_takes_part(tmp_path: 
             assert await again.cache.get("/a") == await again.cache.get("/b") == ()
 
 
+@pytest.mark.parametrize("is_ending", [False, True])
+async def test_that_another_ends_is_said_unless_all_end(tmp_path: Path, is_ending: bool) -> None:
+    changes: list[tuple[str, dict[str, object]]] = []
+    peers = Peers(tmp_path, index=0, count=2, on_change=lambda *change: changes.append(change), limits=PATIENT)
+    first = Worker(peers)
+    async with running(first):
+        async with running(worker_in(tmp_path, 1, 2)):
+            await first.cache.put("/a", entry())
+            if is_ending:
+                peers.expect_end()
+
+        async def is_missed() -> bool:
+            return await peers.tell("stats", {}) == []
+
+        await until(is_missed)
+    details = {"peer": 1, "reason": "it closed the connection", "level": "warning"}
+    assert changes == ([] if is_ending else [("peer_silent", details)])
+
+
 async def test_counts_of_all_workers_can_be_asked_for(workers: list[Worker]) -> None:
     await workers[0].cache.put("/a", entry())
     assert await workers[1].peers.tell("stats", {}) == [{"entries": 1}, {"entries": 1}]

@@ -6,12 +6,14 @@ from hypothesis import strategies as st
 
 from edge.bounds import Bounds
 from edge.directives import dictionary, directives
-from edge.fields import SECONDS_MAX, date, date_text, end_to_end, indexed, listed, seconds
+from edge.failover import Failover
+from edge.fields import SECONDS_MAX, beyond_connection, date, date_text, end_to_end, indexed, listed, seconds
 from edge.invalidation import REMEMBERED_MAX, Recent, obsolete
-from edge.messages import Response
+from edge.messages import Request, Response
+from edge.origin import OriginFailed
 from edge.resting import Resting
 from edge.tokens import covers
-from tests.edge.cache_contract import entry
+from tests.edge.cache_contract import NOW, entry
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,10 @@ from tests.edge.cache_contract import entry
         ("max-age =60", {}),
         ("max-age= 60", {"max-age": " 60"}),
         ('private="a", private', {"private": ""}),
+        ("private=1, no-cache=set-cookie", {"private": "", "no-cache": ""}),
+        ('private=" , "', {"private": ""}),
+        ('private="a , b"', {"private": "a, b"}),
+        ("must-revalidate=1", {"must-revalidate": "1"}),
         ('private="a", private="b"', {"private": "a, b"}),
         ('no-cache, no-cache="a"', {"no-cache": ""}),
         ('a="never closed, b', {"a": '"never closed, b'}),
@@ -40,6 +46,8 @@ def test_directives_are_read(text: str, found: dict[str, str]) -> None:
         ("max-age=60;x=1, a=?1, b=?0", {"max-age": "60", "a": ""}),
         ('private="x-a", c=:YQ==:, d=1.5, e=word', {"private": "x-a", "c": ":YQ==:", "d": "1.5", "e": "word"}),
         ("max-age=60, max-age=5", {"max-age": "5"}),
+        ("private=a, no-cache=1", {"private": "", "no-cache": ""}),
+        ('private="x-a,x-b", no-cache=?0', {"private": "x-a, x-b"}),
         *(
             (bad, {})
             for bad in ("", "Max-Age=60", "max-age=60,", "max-age=60, &", 'max-age="60"', "max-age", "a=", "a b")
@@ -116,6 +124,9 @@ def test_nothing_anybody_sends_breaks_the_reading(text: str) -> None:
 def test_hop_by_hop_fields_end_here_and_so_does_what_connection_names() -> None:
     fields = (("Connection", "close, X-A"), ("X-A", "1"), ("X-B", "2"), ("TE", "trailers"), ("Upgrade", "h2c"))
     assert end_to_end(fields) == (("X-B", "2"),)
+    assert beyond_connection(fields) == (("X-B", "2"), ("TE", "trailers"), ("Upgrade", "h2c"))
+    framed = (("Connection", "Transfer-Encoding"), ("Transfer-Encoding", "chunked"))
+    assert beyond_connection(framed) == (("Transfer-Encoding", "chunked"),)
     assert indexed((("A", "1"), ("a", "2"))) == {"a": "1, 2"}
 
 
@@ -168,6 +179,42 @@ def test_keys_are_left_alone_for_a_while_and_no_more_than_so_many() -> None:
     assert [key for key in ("a", "b", "c") if resting.has(key, 3.0)] == ["b", "c"]
     assert not resting.has("b", 6.0)
     assert len(resting) == 1
+
+
+def test_a_clock_that_is_set_back_leaves_nothing_alone_for_longer() -> None:
+    resting = Resting(5.0, 2)
+    resting.add("a", 100.0)
+    assert resting.has("a", 100.0)
+    assert not resting.has("a", 50.0)
+
+
+async def test_a_clock_that_is_set_back_lets_no_origin_rest_for_longer() -> None:
+    now, asked = 100.0, []
+
+    async def first(request: Request) -> Response:
+        asked.append("first")
+        if len(asked) == 1:
+            raise OriginFailed("the test says so")
+        return Response(204)
+
+    async def second(request: Request) -> Response:
+        asked.append("second")
+        return Response(204)
+
+    origins = Failover([first, second], clock=lambda: now, rest_s=10)
+    await origins(Request("GET", "/"))
+    await origins(Request("GET", "/"))
+    assert asked == ["first", "second", "second"]
+    now = 50.0
+    await origins(Request("GET", "/"))
+    assert asked[3:] == ["first"]
+
+
+def test_what_is_ahead_of_the_clock_is_stale() -> None:
+    kept = entry()
+    assert (kept.stale_s(NOW), kept.ttl_s(NOW)) == (-60.0, 60)
+    assert (kept.stale_s(NOW - 0.5), kept.ttl_s(NOW - 0.5)) == (-60.0, 60), "two processes may see the clock so"
+    assert (kept.stale_s(NOW - 2), kept.ttl_s(NOW - 2)) == (0.0, 0)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,9 @@ requests = st.builds(
             "Consistency-Token": st.sampled_from((None, None, token(1), token(2), token(3))),
             "If-None-Match": st.sampled_from((None, None, '"x"')),
             "Range": st.sampled_from((None, None, None, "bytes=0-999")),
+            "Connection": st.sampled_from(
+                (None, None, None, "close", "X-Plan", "Authorization, Cookie", "x-region,X-Plan", "Consistency-Token")
+            ),
         }
     ),
 )
@@ -145,6 +148,8 @@ turns = st.one_of(
 
 def normal(asked: dict[str, str], path: str, region: str) -> dict[str, str]:
     """The request as the origin sees it."""
+    for name in asked.pop("connection", "").lower().split(","):
+        asked.pop(name.strip(), None)
     asked["accept-encoding"] = welcome_codings(asked.get("accept-encoding"))
     asked["accept-language"] = preferred_language(asked.get("accept-language"), LANGUAGES)
     if path.startswith("/api/v1/reference"):

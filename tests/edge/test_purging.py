@@ -8,7 +8,7 @@ import pytest
 
 from edge.cache import Purge
 from edge.messages import Request, Stream
-from edge.purging import BODY_BYTES_MAX, PATH, answer
+from edge.purging import BODY_BYTES_MAX, NO_TOKEN, NOT_SET, PATH, WRONG_TOKEN, answer
 
 TOKEN = "a-token-of-tests"
 
@@ -94,6 +94,15 @@ async def test_without_the_token_nothing_is_even_read(request_: Request) -> None
     assert response.status == 401
     assert response.field("WWW-Authenticate") == 'Bearer realm="meridian-edge"'
     assert recorder.purges == []
+
+
+async def test_whoever_is_refused_leaves_a_trace() -> None:
+    reasons: list[str] = []
+    await answer(asking(b"{}", token=None), Recorder(), TOKEN, refused=reasons.append)
+    await answer(asking(b"{}", token="another"), Recorder(), TOKEN, refused=reasons.append)
+    await answer(asking(b"{}"), Recorder(), None, refused=reasons.append)
+    await answer(asking(b'{"group": "a"}'), Recorder(), TOKEN, refused=reasons.append)
+    assert reasons == [NO_TOKEN, WRONG_TOKEN, NOT_SET]
 
 
 @pytest.mark.parametrize("token", [None, ""])

@@ -36,7 +36,6 @@ PATHS: Final = [
     (PREFIX, ANY),
     (PREFIX, QATAR),
     *((f"{PREFIX}/{kind.name}", headers) for kind in KINDS for headers in (ANY, QATAR, ARABIC)),
-    (f"{PREFIX}/none", QATAR),
     (f"/api/v1/garages/{GARAGE}/reviews", ANY),
     ("/api/docs", ANY),
     ("/api/docs/init.js", ANY),

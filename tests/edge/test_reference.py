@@ -49,6 +49,12 @@ def test_the_pure_handler_answers(case: Case) -> None:
         assert {name: answer.field(name) for name in step.lacks} == dict.fromkeys(step.lacks)
 
 
+def test_a_set_that_there_is_not_is_told_those_there_are() -> None:
+    answer = REFERENCE.handle(get("/zones"), "qa")
+    assert answer.status == 404
+    assert json.loads(answer.body)["detail"].endswith(f"sets are {', '.join(kind.name for kind in KINDS)}")
+
+
 def test_what_is_not_shipped_is_for_others() -> None:
     for path in ("/api/v1/requests", "/api/v1/references", "/", "/api/v1/reference2/makes"):
         assert shipped(Request("GET", path), "qa") is None

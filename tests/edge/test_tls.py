@@ -139,7 +139,7 @@ def test_what_is_wrong_with_a_certificate_is_said_before_anything_starts(certifi
     for variables in wrong:
         with pytest.raises(Invalid) as refused:
             asked_for(**variables)
-        assert refused.value.fields[0].field in ("EDGE_TLS_CERT", "EDGE_SERVER")
+        assert refused.value.fields[0].field in ("EDGE_TLS_CERT, EDGE_TLS_KEY", "EDGE_SERVER")
 
 
 @needs_curl

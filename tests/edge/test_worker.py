@@ -131,7 +131,8 @@ def test_the_worker_tells_the_story(played: Played, sentence: str) -> None:
 
 
 def test_what_the_platform_folds_is_refused_all_the_same(played: Played) -> None:
-    wrong = played.stories.get(FOLDED, "status 502, not 404")
+    assert FOLDED in {case.says for case in STORIES}
+    wrong = played.stories[FOLDED]
     assert wrong is not None
     assert "status 502, not 404" in wrong
 

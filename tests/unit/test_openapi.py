@@ -13,12 +13,15 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel
 
+import edge.refusals
 from core.ids import placement_of
+from edge.messages import Request
+from edge.reference import KINDS
 from gateway.marketplace import SERVICE
 from gateway.operations import READ, WRITE, Api, Call, Created, Items, Page
 from gateway.operations.openapi import document
 from gateway.operations.openapi.examples import FIELD_EXAMPLES
-from gateway.operations.openapi.problems import MEANING, codes_of
+from gateway.operations.openapi.problems import EVERY, MEANING, codes_of
 from gateway.operations.operation import Operation
 from gateway.problems import STATUS
 
@@ -114,11 +117,52 @@ def test_health_is_described_in_every_variant() -> None:
 
 def test_every_error_code_is_documented_with_its_meaning() -> None:
     problem = DOCUMENT["components"]["schemas"]["Problem"]
-    assert problem["properties"]["code"]["enum"] == list(STATUS)
-    assert MEANING.keys() == STATUS.keys()
+    assert problem["properties"]["code"]["enum"] == list(EVERY)
+    assert MEANING.keys() == EVERY.keys() >= STATUS.keys()
     assert [(p["code"], p["status"], p["title"]) for p in problem["x-problems"]] == [
-        (code, status, title) for code, (status, title) in STATUS.items()
+        (code, status, title) for code, (status, title) in EVERY.items()
     ]
+
+
+def test_what_an_edge_says_by_itself_is_in_the_document() -> None:
+    said = [refusal for refusal in vars(edge.refusals).values() if isinstance(refusal, edge.refusals.Refusal)]
+    assert len(said) >= 9
+    assert {refusal.code for refusal in said} <= EVERY.keys()
+    listed = DOCUMENT["paths"]["/api/v1/reference"]["get"]["responses"]
+    documented = {(int(status), code) for status, codes in problems_of(listed).items() for code in codes}
+    passing = {(refusal.status, refusal.code) for refusal in said if refusal.is_passing} | {(504, "not_cached")}
+    assert passing <= documented
+    told = problem_of_edge(edge.refusals.UNREACHABLE)
+    OAS31Validator({**DOCUMENT["components"]["schemas"]["Problem"], "components": DOCUMENT["components"]}).validate(
+        told
+    )
+
+
+def problems_of(answers: Json) -> dict[str, set[str]]:
+    """Status -> the codes of a call's problems."""
+    named = {status: resolved(answer["$ref"]) for status, answer in answers.items() if "$ref" in answer}
+    return {status: set(answer["content"]["application/problem+json"]["examples"]) for status, answer in named.items()}
+
+
+def problem_of_edge(refusal: edge.refusals.Refusal) -> Json:
+    """The problem of an edge, to a request without an id."""
+    found: Json = json.loads(refusal.response(Request("GET", "/"), "e", retry_after_s=1).body)
+    assert "request_id" not in found
+    return found
+
+
+@pytest.mark.parametrize("name", ["sets", *(kind.name for kind in KINDS)])
+def test_reference_data_say_what_caches_may_do_and_nothing_of_who_asked(name: str) -> None:
+    path = "/api/v1/reference" if name == "sets" else f"/api/v1/reference/{name}"
+    call = DOCUMENT["paths"][path]["get"]
+    told = call["responses"]["200"]["headers"].keys()
+    assert told >= {"Cache-Control", "Cache-Groups", "ETag", "Vary"}
+    assert told.isdisjoint({"X-Request-Id", "RateLimit", "RateLimit-Policy"})
+    is_regional = {"$ref": "#/components/parameters/X-Region"} in call["parameters"]
+    assert is_regional is (name == "sets" or any(kind.is_regional for kind in KINDS if kind.name == name))
+    example = call["responses"]["200"]["content"]["application/json"]["example"]
+    assert example["set"] == name
+    assert 0 < len(json.dumps(example)) < 1500
 
 
 def test_no_reference_dangles_and_no_schema_is_idle() -> None:

@@ -21,16 +21,21 @@ with the newest refresh token (7 days); each is good once. Browsers may ask for 
 and seen: keep the newest, send it with every request, and you never see anything older. `Consistency: strong` asks
 the primary; `eventual` gives the guarantee up.
 
-**Repeating safely.** Send an `Idempotency-Key` with every POST. If the answer is lost (503 `outcome_unknown`, 504,
-a dropped connection), send the same request with the same key: it is done once, and a stored answer says
+**Repeating safely.** Send an `Idempotency-Key` with every POST. If the answer is lost (502, 503 `outcome_unknown`,
+504, a dropped connection), send the same request with the same key: it is done once, and a stored answer says
 `Idempotent-Replayed: true`.
 
 **Errors** are RFC 9457 problems, `application/problem+json`, with a stable `code`; a 422 lists every wrong field in
-`errors`. 429 and 503 say in `Retry-After` how many seconds to wait. Quote the `request_id` when you ask for help.
+`errors`. 429, 502 and 503 say in `Retry-After` how many seconds to wait. Quote the `request_id` when you ask for help.
 Be ready for codes that are not listed here: their status says enough.
 
 **Limits.** Each user, each address of callers who are not logged in, and attempts to log in are limited. `RateLimit`
-says on every answer how many more requests are left, `RateLimit-Policy` what the limit is; a 429 says when to return.
+says on every answer that is yours alone how many more requests are left, `RateLimit-Policy` what the limit is; a 429
+says when to return.
+
+**Reference data.** `GET /api/v1/reference` lists sets with a `url` each. What a url answers never changes: keep it for
+good, ask the list again at each start, and fetch what has another url. Send `X-Region`, so that caches can help, and
+`Accept-Language: ar` or `en`.
 
 **Pages.** Lists answer `{{"items": [...], "next": ...}}`. Ask with `limit` ({PAGE_ITEMS_DEFAULT} by default, at
 most {PAGE_ITEMS_MAX}); hand `next` back as `cursor`, unchanged, until it is null. A list over several shards says

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
+from edge.refusals import NOT_KEPT, OVERLOADED, UNREACHABLE
 from gateway.admission import LIMIT_HEADER, POLICY_HEADER
 from gateway.boundary import REQUEST_ID
 from gateway.operations.downloads import Download
@@ -12,6 +13,11 @@ from gateway.problems import PROBLEM_JSON, STATUS
 
 Json = dict[str, Any]
 
+EVERY: Final[dict[str, tuple[int, str]]] = {
+    **STATUS,
+    **{refusal.code: (refusal.status, refusal.title) for refusal in (UNREACHABLE, OVERLOADED, NOT_KEPT)},
+}
+"""Code -> (status, title): the gateway's, then those that only an edge before it says."""
 MEANING: Final[dict[str, str]] = {
     "malformed": "The request cannot be read: broken JSON, or a header that is not well formed. Mend it first.",
     "unauthenticated": "Nobody, or a credential that cannot be verified. Log in, and send the access token.",
@@ -38,10 +44,14 @@ MEANING: Final[dict[str, str]] = {
     "payment_unavailable": "The payment provider does not answer now. Nothing is paid twice; try again.",
     "draining": "This server is stopping. Try again: another one answers.",
     "deadline": "The time allowed ran out. A POST is safe to repeat with its Idempotency-Key.",
+    "origin_unavailable": "An edge of ours cannot reach the service, and keeps nothing that it may say instead. Try "
+    "again; a POST with the same Idempotency-Key, for it may have arrived.",
+    "overloaded": "Too many wait at this edge for the same answer. Try again after as long as Retry-After says.",
+    "not_cached": "You asked with `Cache-Control: only-if-cached`, and the edge does not have it.",
 }
-"""What each code means to a client and what to do about it. Total over `gateway.problems.STATUS`; a test proves it."""
+"""What each code means to a client and what to do about it. Total over `EVERY`; a test proves it."""
 
-_RETRY_LATER: Final = frozenset({429, 503})
+_RETRY_LATER: Final = frozenset({429, 502, 503})
 
 SCHEMAS: Final[dict[str, Json]] = {
     "Problem": {
@@ -52,14 +62,18 @@ SCHEMAS: Final[dict[str, Json]] = {
             "title": {"type": "string", "description": "The code in a few words; always the same for one code."},
             "status": {"type": "integer", "description": "The HTTP status."},
             "detail": {"type": "string", "description": "What went wrong this time, for people."},
-            "code": {"type": "string", "enum": list(STATUS), "description": "Stable; meant for programs."},
-            "request_id": {"type": "string", "description": "The id of the request, as in X-Request-Id."},
+            "code": {"type": "string", "enum": list(EVERY), "description": "Stable; meant for programs."},
+            "request_id": {
+                "type": "string",
+                "description": "The id of the request, as in X-Request-Id; an edge that answers by itself may have "
+                "none, unless you sent one.",
+            },
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldProblem"}},
         },
-        "required": ["type", "title", "status", "detail", "code", "request_id"],
+        "required": ["type", "title", "status", "detail", "code"],
         "x-problems": [
             {"code": code, "status": status, "title": title, "meaning": MEANING[code]}
-            for code, (status, title) in STATUS.items()
+            for code, (status, title) in EVERY.items()
         ],
     },
     "FieldProblem": {
@@ -93,17 +107,17 @@ def codes_of(operation: Operation) -> list[str]:
 def ordered(codes: Iterable[str]) -> list[str]:
     """Codes in the order of their table. Raises ValueError for one that is not in it."""
     wanted = set(codes)
-    unknown = sorted(wanted - STATUS.keys())
+    unknown = sorted(wanted - EVERY.keys())
     if unknown:
         raise ValueError(f"no such error code: {', '.join(unknown)}")
-    return [code for code in STATUS if code in wanted]
+    return [code for code in EVERY if code in wanted]
 
 
 def responses(codes: list[str]) -> tuple[Json, dict[str, Json]]:
     """Status -> reference to a response, and the responses referred to by name."""
     by_status: dict[int, list[str]] = {}
     for code in codes:
-        by_status.setdefault(STATUS[code][0], []).append(code)
+        by_status.setdefault(EVERY[code][0], []).append(code)
     named = {".".join(of): _response(status, of) for status, of in by_status.items()}
     referred = {str(status): {"$ref": f"#/components/responses/{'.'.join(of)}"} for status, of in by_status.items()}
     return referred, named
@@ -115,19 +129,19 @@ def _response(status: int, codes: list[str]) -> Json:
     log_in = ["WWW-Authenticate"] if status == 401 else []
     size = ["Content-Range"] if status == 416 else []
     return {
-        "description": "; ".join(f"{STATUS[code][1]} (`{code}`)" for code in codes),
+        "description": "; ".join(f"{EVERY[code][1]} (`{code}`)" for code in codes),
         "headers": answered(REQUEST_ID, *limits, *retry, *log_in, *size),
         "content": {
             PROBLEM_JSON: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {code: {"summary": STATUS[code][1], "value": _example(code)} for code in codes},
+                "examples": {code: {"summary": EVERY[code][1], "value": _example(code)} for code in codes},
             }
         },
     }
 
 
 def _example(code: str) -> Json:
-    status, title = STATUS[code]
+    status, title = EVERY[code]
     example: Json = {
         "type": f"/api/docs#problem-{code}",
         "title": title,

@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from edge.reference import KINDS, LANGUAGES, PREFIX
-from gateway.admission import LIMIT_HEADER, POLICY_HEADER
 from gateway.boundary import REQUEST_ID, TIMEOUT
+from gateway.caching import CACHE_CONTROL, GROUPS
 from gateway.geography.headers import REGION
-from gateway.operations.openapi import problems
+from gateway.operations.openapi import problems, reference_examples
 from gateway.operations.openapi.headers import IF_NONE_MATCH, answered, ref_to
 
 Json = dict[str, Any]
@@ -31,6 +31,7 @@ _LANGUAGE: Final[Json] = {"type": "string", "enum": list(LANGUAGES)}
 _WHOLE: Final[Json] = {"type": "integer"}
 _NUMBER: Final[Json] = {"type": "number"}
 _DECIMAL: Final[Json] = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?$"}
+"""What is calculated with is a text, so that no digit is lost."""
 _NAMED: Final[Json] = {"id": _TEXT, "name": _TEXT}
 
 
@@ -43,6 +44,8 @@ def _set(name: str, description: str, item: str, **more: Json) -> Json:
         description, set={"type": "string", "const": name}, language=_LANGUAGE, **more, items=_list(_ref(item))
     )
 
+
+_ORDERED: Final = "{} are in the order of their English names, in Arabic too."
 
 SCHEMAS: Final[dict[str, Json]] = {
     "ReferenceSets": _set(
@@ -59,37 +62,48 @@ SCHEMAS: Final[dict[str, Json]] = {
     "ReferenceSet": _object(
         name=_TEXT,
         title=_TEXT,
-        count={"type": "integer", "description": "How many items it has."},
+        count={"type": "integer", "description": "How many items its `items` has."},
         version={"type": "string", "description": "The fingerprint of its content."},
         url={"type": "string", "format": "uri-reference", "description": "This version of it, which never changes."},
     ),
-    "ReferenceMakes": _set("makes", "Cars.", "ReferenceMake"),
+    "ReferenceMakes": _set("makes", f"Cars. {_ORDERED.format('Makes and models')}", "ReferenceMake"),
     "ReferenceMake": _object(**_NAMED, models=_list(_ref("ReferenceModel"))),
     "ReferenceModel": _object(
-        "A model, and the model years of its name; `to` null: it is still made.",
+        "A model. `from` and `to` are the first and last model year of the name; years between may be without it. `to` "
+        "null: it is still made.",
         **_NAMED,
         **{"from": _WHOLE, "to": _or_null(_WHOLE)},
     ),
-    "ReferenceCategories": _set("categories", "Parts.", "ReferenceCategory"),
+    "ReferenceCategories": _set("categories", f"Parts. {_ORDERED.format('Categories and parts')}", "ReferenceCategory"),
     "ReferenceCategory": _object(**_NAMED, items=_list(_ref("ReferenceName"))),
     "ReferenceName": _object(**_NAMED),
-    "ReferenceAreas": _set("areas", "The countries of a region.", "ReferenceCountry", region=_TEXT),
+    "ReferenceAreas": _set(
+        "areas",
+        f"The countries of a region; their cities begin with the largest. {_ORDERED.format('Areas')}",
+        "ReferenceCountry",
+        region=_TEXT,
+    ),
     "ReferenceCountry": _object("A country by its two letters.", **_NAMED, cities=_list(_ref("ReferenceCity"))),
     "ReferenceCity": _object(**_NAMED, lat=_NUMBER, lng=_NUMBER, areas=_list(_ref("ReferenceName"))),
     "ReferencePlans": _set(
-        "plans", "What a garage can book; prices are in `currency`.", "ReferencePlan", region=_TEXT, currency=_TEXT
+        "plans",
+        "What a garage can book, with the commission on each part sold.",
+        "ReferencePlan",
+        region=_TEXT,
+        currency=_TEXT,
     ),
     "ReferencePlan": _object(**_NAMED, description=_TEXT, commission_percent=_DECIMAL),
     "ReferenceZones": _set(
         "delivery-zones",
-        "What a delivery costs, by its distance from the hub; the rings from near to far.",
+        "What a delivery costs in `currency`, by its distance from the hub in a straight line; the rings from near to "
+        "far.",
         "ReferenceZone",
         region=_TEXT,
         currency=_TEXT,
         hub=_object(lat=_NUMBER, lng=_NUMBER),
     ),
     "ReferenceZone": _object(
-        "A ring; `up_to_km` null: everything beyond.",
+        "A ring: `up_to_km` is in it, `from_km` is in the one before. `up_to_km` null: everything beyond.",
         name=_TEXT,
         from_km=_DECIMAL,
         up_to_km=_or_null(_DECIMAL),
@@ -105,7 +119,8 @@ _VERSION: Final[Json] = {
     "name": "v",
     "in": "query",
     "description": "A version that the list of sets told: exactly that document, which may be kept for a year. "
-    "Without it, or with one that is not known: the present one, by Accept-Language and region.",
+    "Without it, or with one that is not known: the present one, by Accept-Language and region. Other query "
+    "parameters change nothing.",
     "schema": {"type": "string"},
 }
 _SPOKEN: Final[Json] = {
@@ -143,10 +158,11 @@ def operation_id(name: str) -> str:
 
 def _call(name: str, summary: str, schema: str, *, is_regional: bool) -> tuple[Json, dict[str, Json]]:
     codes = {"malformed", "rate_limited", "internal", "deadline", "range_not_satisfiable"}
+    codes |= {"origin_unavailable", "overloaded", "not_cached"}
     referred, named = problems.responses(problems.ordered(codes | ({"region_unavailable"} if is_regional else set())))
-    said = answered(REQUEST_ID, POLICY_HEADER, LIMIT_HEADER, "ETag", "Accept-Ranges", *HEADERS)
-    content = {"application/json": {"schema": _ref(schema)}}
-    read = (REQUEST_ID, TIMEOUT, REGION, IF_NONE_MATCH)
+    said = answered(CACHE_CONTROL, GROUPS, "ETag", "Accept-Ranges", *HEADERS)
+    content = {"application/json": {"schema": _ref(schema), "example": reference_examples.of(name)}}
+    read = (REQUEST_ID, TIMEOUT, *((REGION,) if is_regional else ()), IF_NONE_MATCH)
     call = {
         "operationId": operation_id(name),
         "tags": [TAG],

@@ -66,6 +66,14 @@ async def test_a_region_that_is_not_on_the_map_is_refused(gateway: Client) -> No
         is_problem(await gateway.call("GET", f"/reference{path}", headers={"X-Region": "xx"}), 400, "malformed")
 
 
+async def test_a_set_that_there_is_not_is_a_problem_that_names_those_there_are(gateway: Client) -> None:
+    for path in ("/zones", "/none?v=1"):
+        answer = await gateway.call("GET", f"/reference{path}", headers={"X-Request-Id": "mine-1"})
+        is_problem(answer, 404, "not_found")
+        assert answer.json["request_id"] == answer.headers["X-Request-Id"] == "mine-1"
+        assert all(kind.name in answer.json["detail"] for kind in KINDS)
+
+
 async def test_nothing_of_a_login_is_read(gateway: Client) -> None:
     answer = await gateway.call("GET", "/reference/makes", headers={"Authorization": "Bearer nonsense"})
     assert answer.status == 200

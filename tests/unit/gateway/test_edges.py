@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from core.limits import EDGE_FRESH_MAX_S, EDGE_GROUPS_WAITING_MAX, EDGE_LAST_WORDS_S
-from gateway.edges import FOUND, LET_GO, LOST, REFUSED, Edges, Telling
+from gateway.edges import FOUND, LET_GO, LOST, REFUSED, START_GROUP, Edges, Telling
 from tests.servers.purged_edge import TOKEN, PurgedEdge
 from tests.system import until
 
@@ -82,6 +82,41 @@ def is_connected(edges: Edges, which: int, connected: bool) -> Callable[[], Awai
     return condition
 
 
+def saw(seen: Seen, *events: tuple[str, object]) -> Callable[[], Awaitable[bool]]:
+    async def condition() -> bool:
+        return seen.events == list(events)
+
+    return condition
+
+
+async def test_each_edge_is_asked_at_the_start_before_anything_changes(edge: PurgedEdge) -> None:
+    other, seen = PurgedEdge(token="another"), Seen()
+    await other.start()
+    try:
+        async with told(edge, other, seen=seen) as edges:
+            await until(is_connected(edges, 0, True))
+            await until(is_connected(edges, 1, False), what="a wrong token shows without any change")
+            assert [health.waiting for health in edges.health()] == [0, 1]
+            edges.changed(["garage-1"])
+            assert edges.health()[1].waiting == 1, "a change asks as well"
+    finally:
+        await other.stop()
+    assert (seen.events, START_GROUP in edge.told + other.told) == ([(REFUSED, 2)], False)
+
+
+async def test_an_edge_that_was_away_at_the_start_is_asked_until_it_is_there() -> None:
+    late, seen = PurgedEdge(), Seen()
+    async with told(late, seen=seen) as edges:
+        await until(is_connected(edges, 0, False))
+        seen.ahead_s = EDGE_FRESH_MAX_S + 1
+        await late.start()
+        try:
+            await until(is_connected(edges, 0, True))
+        finally:
+            await late.stop()
+    assert seen.events == [(LOST, 1), (FOUND, 1)]
+
+
 async def test_every_edge_is_told_of_each_group_once(edge: PurgedEdge) -> None:
     other, seen = PurgedEdge(), Seen()
     await other.start()
@@ -119,7 +154,7 @@ async def test_an_edge_that_is_down_is_told_when_it_is_there_again_and_the_other
         await until(has(edge, "garage-1", "garage-2"))
         health = edges.health()[0]
         assert health.since is not None
-        assert (health.waiting, seen.events) == (2, [(LOST, 1)])
+        assert (health.waiting, seen.events) == (2, [(LOST, 1)]), "it is asked again after a pause only"
         await down.start()
         try:
             await until(has(down, "garage-1", "garage-2"))
@@ -149,7 +184,7 @@ async def test_an_edge_with_a_fault_is_asked_again(edge: PurgedEdge, status: int
         assert edges.health()[0].reason == f"it answered {status}"
         edge.status = 200
         await until(has(edge, "garage-1"))
-    assert seen.events == [(LOST, 1), (FOUND, 1)]
+        await until(saw(seen, (LOST, 1), (FOUND, 1)))
 
 
 async def test_an_edge_that_refuses_the_token_is_shown_as_such(edge: PurgedEdge) -> None:
@@ -160,7 +195,7 @@ async def test_an_edge_that_refuses_the_token_is_shown_as_such(edge: PurgedEdge)
         assert (edges.health()[0].reason, edges.health()[0].waiting) == ("it answered 401", 1)
         edge.token = "another"
         await until(has(edge, "garage-1"))
-    assert seen.events == [(REFUSED, 1), (FOUND, 1)]
+        await until(saw(seen, (REFUSED, 1), (FOUND, 1)))
 
 
 async def test_what_an_edge_does_not_understand_is_not_told_for_ever(edge: PurgedEdge) -> None:
