@@ -34,7 +34,7 @@ class Entry:
     origin fails (None: it did not say; then the edge's own bound holds, while there is no origin to be reached).
     `always_validate` is no-cache. `obeys_max_stale`: a client may ask for it stale. `is_for_all`: requests with
     Authorization may be answered from it. A softly purged entry is stale since `purged_at`, and used only while the
-    origin fails.
+    origin fails. `asked_at`: when the origin was asked for it (0: nobody knows); it tells of nothing later.
     """
 
     status: int
@@ -52,6 +52,7 @@ class Entry:
     obeys_max_stale: bool = True
     is_for_all: bool = True
     purged_at: float | None = None
+    asked_at: float = 0.0
     memo: Memo = field(default_factory=Memo, init=False, compare=False, repr=False)
 
     def age_s(self, now: float) -> float:

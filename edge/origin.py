@@ -8,12 +8,14 @@ from edge.messages import Request, Response
 class OriginFailed(Exception):
     """The origin gave no whole answer: it could not be reached, broke off, spoke no HTTP, or took too long.
 
-    `timed_out` tells a 504 from a 502. The text says what happened, without any address.
+    `timed_out` tells a 504 from a 502. `by_client`: the request broke off, which tells nothing of the origin. The text
+    says what happened, without any address.
     """
 
-    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
+    def __init__(self, reason: str, *, timed_out: bool = False, by_client: bool = False) -> None:
         super().__init__(reason)
         self.timed_out = timed_out
+        self.by_client = by_client
 
 
 class Origin(Protocol):

@@ -7,13 +7,16 @@ that does not answer in time is no longer waited for; one that missed anything f
 import asyncio
 import json
 import struct
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from edge.cache import Cache, Entry, Purge
+from edge.cache import CLOCK_S, Cache, Entry, Purge
+from edge.invalidation import REMEMBERED_MAX
 from edge.packing import Kept, pack, unpack
 
 Header = dict[str, Any]
@@ -238,13 +241,15 @@ class _Link:
 class Replicated:
     """A Cache of one worker that keeps the others' like itself. The count of a purge is that of one cache.
 
-    `forget` empties the cache.
+    `forget` empties the cache. `clock` gives Unix seconds, the same to all workers.
     """
 
-    def __init__(self, cache: Cache, peers: Peers, *, forget: Callable[[], None]) -> None:
+    def __init__(self, cache: Cache, peers: Peers, *, forget: Callable[[], None], clock: Callable[[], float]) -> None:
         self._cache = cache
         self._peers = peers
         self._forget = forget
+        self._clock = clock
+        self._purges = _Purges()
 
     async def get(self, key: str) -> Sequence[Entry]:
         """From this worker's own."""
@@ -259,11 +264,14 @@ class Replicated:
 
     async def drop(self, key: str) -> int:
         """Forget it here and there."""
+        now = self._clock()
+        self._purges.add(Purge(url=key, hard=True), now)
         dropped = await self._cache.drop(key)
-        return max([dropped, *_counts(await self._peers.tell("drop", {"key": key}))])
+        return max([dropped, *_counts(await self._peers.tell("drop", {"key": key, "now": now}))])
 
     async def purge(self, purge: Purge, now: float) -> int:
         """Purge here and there; how many entries it met where it met most."""
+        self._purges.add(purge, now)
         purged = await self._cache.purge(purge, now)
         asked = {"url": purge.url, "group": purge.group, "region": purge.region, "hard": purge.hard, "now": now}
         return max([purged, *_counts(await self._peers.tell("purge", asked))])
@@ -278,14 +286,44 @@ class Replicated:
             return {}
         if kind == "put":
             [kept] = unpack(body)
-            return {"count": int(await self._cache.put(header["key"], kept.entry))}
+            return {"count": await self._heard(header["key"], kept.entry)}
         if kind == "drop":
+            self._purges.add(Purge(url=header["key"], hard=True), header["now"])
             return {"count": await self._cache.drop(header["key"])}
         if kind == "purge":
             purge = Purge(header["url"], header["group"], header["region"], header["hard"])
             purged(purge)
+            self._purges.add(purge, header["now"])
             return {"count": await self._cache.purge(purge, header["now"])}
         raise ValueError(kind)
+
+    async def _heard(self, key: str, entry: Entry) -> int:
+        # A purge of this worker may have crossed it on the way.
+        return 0 if self._purges.meet(key, entry) else int(await self._cache.put(key, entry))
+
+
+class _Purges:
+    """The newest purges, here and elsewhere, and when. What was asked for before one is not taken over after it."""
+
+    def __init__(self) -> None:
+        self._newest: deque[tuple[float, Purge]] = deque()
+        self._forgotten_at = -inf
+
+    def add(self, purge: Purge, now: float) -> None:
+        """It was done."""
+        if self._newest and now < self._newest[-1][0] - CLOCK_S:  # the clock was set back: those before count no more
+            self._newest.clear()
+            self._forgotten_at = now
+        self._newest.append((now, purge))
+        if len(self._newest) > REMEMBERED_MAX:
+            self._forgotten_at = max(self._forgotten_at, self._newest.popleft()[0])
+
+    def meet(self, key: str, entry: Entry) -> bool:
+        """Whether one since it was asked for is about this entry; taken to be so when it is no longer known."""
+        asked_at = entry.asked_at
+        return asked_at <= self._forgotten_at or any(
+            asked_at <= at and purge.meets(key, entry) for at, purge in self._newest
+        )
 
 
 def _counts(answers: Sequence[Header]) -> list[int]:

@@ -91,6 +91,7 @@ def entry_of(heard: Heard, body: bytes, *, region: str, variants: Variants) -> E
         always_validate=told.get("no-cache") == "",
         obeys_max_stale=not any(name in told for name in (*_NEVER_STALE, "s-maxage")),
         is_for_all=any(name in told for name in _FOR_ALL),
+        asked_at=heard.asked_at,
     )
 
 

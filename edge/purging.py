@@ -87,7 +87,7 @@ def _unknown(data: dict[str, Any]) -> list[tuple[str, str]]:
 def _faults(data: dict[str, Any]) -> list[tuple[str, str]]:
     given = [kind for kind in _KINDS if kind in data]
     faults: list[tuple[str, str]] = [
-        (kind, "must be a text that is not empty") for kind in given if not _is_text(data[kind])
+        (kind, "must be a text that is not empty, of whole characters") for kind in given if not _is_text(data[kind])
     ]
     if len(given) != 1:
         faults.append((given[1] if given else "url", "give exactly one of url, group and region"))
@@ -99,7 +99,7 @@ def _faults(data: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and bool(value) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _may(request: Request, token: str) -> bool:

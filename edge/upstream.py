@@ -1,9 +1,10 @@
 """The origin by HTTP: one fixed server, asked with aiohttp's client, which no other file of the edge knows."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _NOT_MADE_UP: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type"
 _PIECE_BYTES: Final = 64 * 1024
 _HEADS_MAX: Final = 4  # in one piece: interim ones and the final one
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class UpstreamLimits:
     connect_s: float = 5.0
     """To get a connection: one that becomes free, or a new one."""
     first_byte_s: float = 20.0
+    """For the answer to begin, once all of the request is sent; and to take each piece of the request."""
     between_reads_s: float = 20.0
     whole_s: float = 300.0
     line_bytes: int = 8 * 1024
@@ -54,10 +57,12 @@ class UpstreamLimits:
     fields: int = 128
     at_once_bytes: int = 64 * 1024
     """An answer up to so long is read before it is handed on, so that one cut off can still be replaced."""
+    held_bytes: int = 64 * 1024
+    """So much of a request's body, or all of it, is here before it takes a connection: slow clients take none."""
 
     def __post_init__(self) -> None:
-        if self.connections < 1 or not 0 < self.connect_s <= self.first_byte_s < self.whole_s:
-            raise ValueError("connections >= 1 and 0 < connect_s <= first_byte_s < whole_s must hold")
+        if min(self.connections, self.held_bytes) < 1 or not 0 < self.connect_s <= self.first_byte_s < self.whole_s:
+            raise ValueError("connections >= 1, held_bytes >= 1 and 0 < connect_s <= first_byte_s < whole_s must hold")
         if not 0 < self.idle_once_s <= self.idle_s:
             raise ValueError("0 < idle_once_s <= idle_s must hold")
 
@@ -177,19 +182,24 @@ class Upstream:
     async def __call__(self, request: Request) -> Response:
         """The answer, whole or with a stream. Raises OriginFailed; so does the stream."""
         session = self._often if request.method in SAFE and request.stream is None else self._once
+        if request.stream is not None:
+            request = await _held(request, request.stream, self._limits)
+        patience = _Patience(self._limits.connect_s + self._limits.first_byte_s)
         try:
-            async with asyncio.timeout(self._limits.connect_s + self._limits.first_byte_s):
+            async with patience.timeout:
                 response = await session.request(
                     request.method,
                     URL(self._base + request.url, encoded=True),
                     headers=self._fields_of(request),
-                    data=request.stream if request.stream is not None else (request.body or None),
+                    data=patience.sent(request.stream) if request.stream is not None else (request.body or None),
                     allow_redirects=False,
                 )
         except TimeoutError as exc:
             raise OriginFailed("it took too long to answer", timed_out=True) from exc
         except (ClientError, OSError, ValueError) as exc:
-            raise OriginFailed(_reason(exc)) from exc
+            raise OriginFailed(_reason(exc), by_client=patience.broke_off) from exc
+        finally:
+            patience.ended = True
         return await self._handed_on(request, response)
 
     def _fields_of(self, request: Request) -> list[tuple[str, str]]:
@@ -203,6 +213,7 @@ class Upstream:
     async def _handed_on(self, request: Request, response: ClientResponse) -> Response:
         fields = _fields_from(response)
         try:
+            _require_sound(response.status, fields)
             length = _length(fields)
         except OriginFailed:
             response.close()
@@ -215,6 +226,66 @@ class Upstream:
         if length is None or length > self._limits.at_once_bytes:
             return Response(response.status, headers, stream=pieces)
         return Response(response.status, headers, b"".join([piece async for piece in pieces]))
+
+
+class _Patience:
+    """With an origin that is asked: so long to take each piece of the body, and to begin its answer after the last.
+
+    The time that the client takes is not the origin's: that ends with the patience for the client, and with `whole_s`.
+    """
+
+    def __init__(self, lasts_s: float) -> None:
+        self._lasts_s = lasts_s
+        self.timeout = asyncio.timeout(lasts_s)
+        self.ended = False
+        self.broke_off = False
+
+    async def sent(self, stream: Stream) -> Stream:
+        """A body as it is sent."""
+        self._until(None)
+        try:
+            async for piece in stream:
+                self._until(asyncio.get_running_loop().time() + self._lasts_s)
+                yield piece
+                self._until(None)
+        except Exception:
+            self.broke_off = True
+            raise
+        self._until(asyncio.get_running_loop().time() + self._lasts_s)
+
+    def _until(self, when: float | None) -> None:
+        if not self.ended and not self.timeout.expired():
+            self.timeout.reschedule(when)
+
+
+async def _held(request: Request, stream: Stream, limits: UpstreamLimits) -> Request:
+    """The request with its whole body, or with as much of it as is to be held and a stream of all of it.
+
+    Raises OriginFailed where the body breaks off: the origin was not asked then.
+    """
+    held: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.whole_s):
+            async for piece in stream:
+                held.append(piece)
+                size += len(piece)
+                if size >= limits.held_bytes:
+                    return replace(request, stream=_joined(held, stream))
+    except Exception as exc:
+        timed_out = isinstance(exc, TimeoutError)
+        raise OriginFailed("the request broke off", timed_out=timed_out, by_client=True) from exc
+    if (request.field("Content-Length") or str(size)) != str(size):
+        raise OriginFailed("the request broke off", by_client=True)
+    return replace(request, body=b"".join(held), stream=None)
+
+
+async def _joined(held: list[bytes], rest: Stream) -> Stream:
+    for piece in held:
+        yield piece
+    held.clear()
+    async for piece in rest:
+        yield piece
 
 
 async def _pieces(response: ClientResponse) -> Stream:
@@ -234,12 +305,22 @@ def _fields_from(response: ClientResponse) -> Fields:
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
 
 
+def _require_sound(status: int, fields: Fields) -> None:
+    """Raises OriginFailed for a status that ends no exchange (RFC 9110 15), and for a name that is none."""
+    if not 200 <= status <= 599:
+        raise OriginFailed("its answer has a status that is none")
+    if not all(_TOKEN.fullmatch(name) for name, _ in fields):
+        raise OriginFailed("its answer has a header field whose name is none")
+
+
 def _length(fields: Fields) -> int | None:
     """The Content-Length. Raises OriginFailed where the end of the body is told in two ways (RFC 9112 6.3)."""
     lengths = [value for name, value in fields if name.lower() == "content-length"]
-    chunked = any(name.lower() == "transfer-encoding" for name, _ in fields)
-    if len(lengths) > 1 or (lengths and chunked):
+    codings = [value.lower() for name, value in fields if name.lower() == "transfer-encoding"]
+    if len(lengths) > 1 or (lengths and codings):
         raise OriginFailed("it told the end of its answer in two ways")
+    if codings not in ([], ["chunked"]):
+        raise OriginFailed("its answer has a transfer coding other than chunked")
     return int(lengths[0]) if lengths and lengths[0].isdecimal() else None
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Final
 
 import structlog
@@ -150,5 +151,8 @@ def _read(folder: Path) -> Mapping[str, bytes]:
 
 
 def _content(path: Path) -> bytes:
+    mode = path.stat().st_mode
+    if not (S_ISREG(mode) or S_ISDIR(mode)):  # to open a pipe would wait for somebody who writes to it
+        raise DataRefused([f"{path.name}: cannot be read: it is no file"])
     with path.open("rb") as file:
         return file.read(BYTES_MAX + 1)

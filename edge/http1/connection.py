@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol, Generic[T]):
         self._last_data = b""
         self._last: tuple[Head, T] | None = None
         self._is_late = False
+        self._awaits_body = False
         self.until = inf
         self.idle = True
 
@@ -76,14 +77,15 @@ class Connection(asyncio.Protocol, Generic[T]):
     # What the listener asks for.
 
     def expire(self) -> None:
-        """Patience has ended: cut it off; half a head is told why first."""
-        if not self.idle:
-            self.cut()
-        elif self._received and self._more is not None and not self._more.done():
-            self._is_late = True
+        """Patience has ended: cut it off; half a head, and half a body, are told why first."""
+        is_half = bool(self._received) if self.idle else self._awaits_body
+        if is_half and self._more is not None and not self._more.done():
+            self._is_late, self.until = True, inf
             self._more.set_result(None)
-        else:
+        elif self.idle:
             self._transport.close()
+        else:
+            self.cut()
 
     def cut(self) -> None:
         """Cut it off; its request ends unanswered."""
@@ -309,13 +311,24 @@ class Connection(asyncio.Protocol, Generic[T]):
         """Tell a client that waits for it to send its body."""
         self._transport.write(CONTINUE)
 
-    def wait_for_body(self) -> None:
-        """Patience for the next piece of a body begins."""
-        self.until = self._shared.clock() + self._shared.limits.stall_s
-
-    def has_body(self) -> None:
-        """It came."""
+    async def more_body(self, waited_s: float) -> float:
+        """Wait until more of a body was received; for how long so far, after `waited_s`. Raises Refused if too long."""
+        since = self._shared.clock()
+        self.until = since + self._shared.limits.stall_s - waited_s
+        self._awaits_body = True
+        try:
+            await self.more()
+        finally:
+            self._awaits_body = False
+        if self._is_late:
+            raise Refused(408, "the body came too slowly")
         self.until = inf
+        return waited_s + self._shared.clock() - since
+
+    @property
+    def body_bytes_min(self) -> int:
+        """What of a body lets patience begin anew."""
+        return self._shared.limits.body_bytes_min
 
     @property
     def received(self) -> bytearray:
@@ -341,15 +354,17 @@ class _Body(Generic[T]):
         """The content. Raises Refused where it cannot be read."""
         if self._expected and not self._connection.received:
             self._connection.ask_for_body()
+        waited_s, size = 0.0, 0
         while not self._frame.done:
             try:
                 piece = self._frame.take(self._connection.received)
+                if not piece and not self._frame.done:
+                    waited_s = await self._connection.more_body(waited_s)
             except Refused as fault:
                 self.fault = fault
                 raise
             if piece:
                 yield piece
-            elif not self._frame.done:
-                self._connection.wait_for_body()
-                await self._connection.more()
-                self._connection.has_body()
+                size += len(piece)
+                if size >= self._connection.body_bytes_min:
+                    waited_s, size = 0.0, 0

@@ -2,8 +2,10 @@
 
 from http import HTTPStatus
 
+from edge.fields import without
 from edge.messages import Fields, Response
 
+_LENGTH = frozenset({"content-length"})
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -22,6 +24,8 @@ def head_of(response: Response, *, method: str, date: str, keep_alive: bool, is_
     A body whose length is not known goes out in chunks; to an old client until the connection closes.
     """
     status, headers = response.status, response.headers
+    if status == 204:  # it may not say how long the body is that it has not (RFC 9110 8.6)
+        headers = without(headers, _LENGTH)
     text = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n" + "".join([f"{n}: {v}\r\n" for n, v in headers])
     if text.count("\n") != len(headers) + 1:
         raise Unwritable

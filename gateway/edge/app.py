@@ -177,7 +177,7 @@ async def running(plan: Plan, *, worker: int, folder: Path, wall: Callable[[], f
     async with AsyncExitStack() as stack:
         memory = MemoryCache(Bounds())
         peers = Peers(folder, index=worker, count=plan.workers, on_change=log_change)
-        cache = Replicated(memory, peers, forget=memory.clear)
+        cache = Replicated(memory, peers, forget=memory.clear, clock=wall)
         background = Background()
         stack.push_async_callback(background.stop)
         origin = await _origin_of(plan, stack, wall)

@@ -45,7 +45,8 @@ class Watched:
         try:
             response = await self._origin(request)
         except OriginFailed as failure:
-            self._saw(connected=False, reason=str(failure))
+            if not failure.by_client:
+                self._saw(connected=False, reason=str(failure))
             raise
         self._saw(connected=True, reason="")
         return response

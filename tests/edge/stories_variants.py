@@ -101,10 +101,6 @@ STORIES: list[Case] = [
         Step(get(REFERENCE), body=b"one", has=hit(60), region="qa"),
     ),
     story(
-        "a region that nobody knows is not said",
-        Step(get(REFERENCE), says(Cache_Control=FRESH), sent={"X-Region": None}, region=""),
-    ),
-    story(
         "values are the same but for the spaces around their members",
         Step(get(Foo="a,b"), says(Cache_Control=FRESH, Vary="Foo"), has=MISS),
         Step(get(Foo="a ,  b"), body=b"one", has=hit(60)),

@@ -1,7 +1,7 @@
 """Concurrent requests for one answer: the origin is asked once, and nobody suffers for another."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,6 +14,7 @@ from edge.memory import MemoryCache
 from edge.messages import Request, Response
 from edge.origin import OriginFailed
 from tests.edge.background import Background
+from tests.edge.body import Body
 from tests.edge.telling import fields
 from tests.system import until
 
@@ -274,91 +275,6 @@ async def test_an_answer_asked_for_before_a_write_is_not_kept_after_it(world: Wo
     assert (await world.edge.handle(GET, "qa")).body == b"after"
 
 
-@dataclass
-class SlowWrites:
-    """An origin whose reads are at once and whose writes are done when they were let, their body read before."""
-
-    answer: Callable[[], Response]
-    open: asyncio.Event = field(default_factory=asyncio.Event)
-    version: int = 1
-    was_begun: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, request: Request) -> Response:
-        if request.method == "GET":
-            return fresh(f"v{self.version}".encode(), Cache_Groups='"g"')
-        self.version += 1
-        self.was_begun.set()
-        async for _ in request.stream or Body():
-            pass
-        await self.open.wait()
-        return self.answer()
-
-
-def writing(
-    world: World, origin: SlowWrites, stream: AsyncGenerator[bytes, None] | None = None
-) -> asyncio.Task[Response]:
-    """A write under way to another url, on an edge with this origin."""
-    world.edge = Edge(
-        name="meridian-test",
-        cache=MemoryCache(Bounds()),
-        origin=origin,
-        clock=lambda: world.now,
-        spawn=world.background.spawn,
-    )
-    return asyncio.create_task(world.edge.handle(Request("POST", "/all", stream=stream), "qa"))
-
-
-async def left(task: asyncio.Task[Response]) -> None:
-    """The client goes away."""
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-@pytest.mark.parametrize("has_body", [False, True])
-async def test_a_write_whose_client_left_makes_obsolete_what_it_names_all_the_same(
-    world: World, has_body: bool
-) -> None:
-    origin = SlowWrites(lambda: Response(200, (("Cache-Group-Invalidation", '"g"'),)))
-    body = Body(b"a", b"b")
-    task = writing(world, origin, body if has_body else None)
-    assert (await world.edge.handle(GET, "qa")).body == b"v1"
-    await origin.was_begun.wait()
-    await left(task)
-    origin.open.set()
-    await world.background.done()
-    assert (await world.edge.handle(GET, "qa")).body == b"v2"
-    assert body.is_closed is has_body
-
-
-async def test_a_write_whose_client_left_in_the_middle_of_its_body_ends_and_may_have_been_done(world: World) -> None:
-    origin, body = SlowWrites(lambda: Response(200)), Body(b"a", hangs=True)
-    task = writing(world, origin, body)
-    await world.edge.handle(Request("GET", "/all"), "qa")
-    await origin.was_begun.wait()
-    await left(task)
-    await world.background.done()
-    assert body.is_closed
-    assert (await world.edge.handle(Request("GET", "/all"), "qa")).body == b"v2"
-
-
-async def test_a_write_whose_body_breaks_off_is_a_failure(world: World) -> None:
-    origin = SlowWrites(lambda: Response(200))
-    origin.open.set()
-    assert (await writing(world, origin, Body(b"a", fails=True))).status == 502
-
-
-async def test_the_answer_to_a_write_is_let_go_when_its_client_left(world: World) -> None:
-    body = Body(b"one")
-    origin = SlowWrites(lambda: Response(200, stream=body))
-    task = writing(world, origin)
-    await origin.was_begun.wait()
-    await left(task)
-    origin.open.set()
-    await world.background.done()
-    assert body.is_closed
-
-
 @pytest.mark.parametrize("purge", [Purge(url="/thing"), Purge(group="g"), Purge(region="qa")])
 async def test_an_answer_asked_for_before_a_purge_is_not_kept_and_not_joined_after_it(
     world: World, purge: Purge
@@ -377,6 +293,20 @@ async def test_an_answer_asked_for_before_a_purge_is_not_kept_and_not_joined_aft
     assert (await world.edge.handle(GET, "qa")).body == b"after"
 
 
+@pytest.mark.parametrize("purge", [Purge(url="/thing"), Purge(group="g"), Purge(region="qa")])
+async def test_after_a_soft_purge_all_who_ask_wait_for_one_new_answer(world: World, purge: Purge) -> None:
+    control = "max-age=60, stale-while-revalidate=60, stale-if-error=60"
+    await world.filled(fresh(b"before", control, Cache_Groups='"g"'))
+    assert await world.edge.purge(purge) == 1
+    world.origin.say = lambda request: fresh(b"after", control)
+    tasks = world.ask(times=100)
+    await all_waiting(world)
+    assert not any(task.done() for task in tasks)
+    world.origin.open.set()
+    assert {answer.body for answer in await asyncio.gather(*tasks)} == {b"after"}
+    assert len(world.origin.asked) == 1
+
+
 async def test_without_collapsing_each_asks_for_itself_and_refreshes_are_still_done_once() -> None:
     world = World(collapses=False)
     tasks = world.ask(times=5)
@@ -389,32 +319,6 @@ async def test_without_collapsing_each_asks_for_itself_and_refreshes_are_still_d
     await asyncio.gather(*world.ask(times=5))
     await world.background.done()
     assert len(world.origin.asked) == 1
-
-
-class Body(AsyncGenerator[bytes, None]):
-    """A body in pieces; knows whether it was read to its end or let go. It may fail or hang after them."""
-
-    def __init__(self, *pieces: bytes, fails: bool = False, hangs: bool = False) -> None:
-        self.is_closed = False
-        self.read = 0
-        self._pieces, self._fails, self._hangs = pieces, fails, hangs
-
-    async def asend(self, value: None) -> bytes:
-        if self.read < len(self._pieces):
-            self.read += 1
-            return self._pieces[self.read - 1]
-        if self._hangs:
-            await asyncio.Event().wait()
-        if self._fails:
-            raise OriginFailed("it broke off")
-        self.is_closed = True
-        raise StopAsyncIteration
-
-    async def athrow(self, *_: object) -> bytes:
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        self.is_closed = True
 
 
 def streamed(body: Body, control: str = "max-age=60", **headers: str) -> Say:

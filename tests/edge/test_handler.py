@@ -105,6 +105,13 @@ async def test_a_clock_that_is_set_back_makes_nothing_younger() -> None:
     )
 
 
+async def test_a_region_that_is_not_known_is_not_said() -> None:
+    async def reads(request: Request) -> Response:
+        return Response(200, (("Cache-Control", "max-age=60"),), str(request.field("X-Region")).encode())
+
+    assert (await edge(reads).handle(Request("GET", "/api/v1/reference"), "")).body == b"None"
+
+
 async def test_a_field_of_the_connection_is_not_what_an_answer_is_kept_for() -> None:
     async def reads(request: Request) -> Response:
         if request.field("Consistency") == "strong":

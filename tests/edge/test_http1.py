@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -261,8 +262,8 @@ SLOW = {
     "no request at all": (b"", b""),
     "half a head": (GET[:-5], b"HTTP/1.1 408 "),
     "a head that begins with an empty line": (b"\r\n", b""),
-    "half a body": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", b""),
-    "half a chunk": (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", b""),
+    "half a body": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", b"HTTP/1.1 408 "),
+    "half a chunk": (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", b"HTTP/1.1 408 "),
 }
 
 
@@ -289,6 +290,52 @@ async def test_a_head_that_trickles_has_no_more_time_than_another() -> None:
         trickling = asyncio.create_task(trickle())
         assert (await wire.rest()).startswith(b"HTTP/1.1 408 ")
         trickling.cancel()
+
+
+@pytest.mark.parametrize(("body_bytes_min", "is_heard"), [(100, False), (1, True)])
+async def test_a_body_that_trickles_is_given_up_and_one_that_comes_at_the_least_rate_is_not(
+    body_bytes_min: int, is_heard: bool
+) -> None:
+    limits = replace(HASTY, stall_s=1.0, body_bytes_min=body_bytes_min)
+    async with listening(echo, limits=limits) as (port, _), connected(port) as wire:
+        await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n")
+
+        async def trickle() -> None:
+            for _ in range(40):
+                await wire.send(b"x")
+                await asyncio.sleep(0.05)
+
+        trickling = asyncio.create_task(trickle())
+        assert (await wire.answer()).status == (200 if is_heard else 408)
+        trickling.cancel()
+
+
+async def test_the_time_in_which_nobody_takes_a_body_is_not_its_sender_s() -> None:
+    async def slow(request: Request) -> Response:
+        assert request.stream is not None
+        size = 0
+        async for piece in request.stream:
+            size += len(piece)
+            await asyncio.sleep(0.5)
+        return Response(200, (), b"%d" % size)
+
+    async with listening(slow, limits=HASTY) as (port, _), connected(port) as wire:
+        await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na")
+        for byte in (b"b", b"c"):
+            await asyncio.sleep(0.4)  # while the first is dealt with, which takes longer than a client may
+            await wire.send(byte)
+        assert (await wire.answer()).body == b"3"
+
+
+async def test_an_answer_without_a_body_says_no_length() -> None:
+    async def answer(_: Request) -> Response:
+        return Response(204, (("Content-Length", "5"), ("X-A", "1")))
+
+    async with listening(answer) as (port, _), connected(port) as wire:
+        for asked in (GET, GET.replace(b"GET", b"DELETE"), GET.replace(b"GET", b"HEAD")):
+            await wire.send(asked)
+            response = await wire.answer("HEAD")
+            assert (response.status, response.field("Content-Length"), response.field("X-A")) == (204, None, "1")
 
 
 async def test_an_idle_connection_is_closed_and_one_that_works_is_not() -> None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,14 @@ import pytest
 
 from edge.bounds import Bounds
 from edge.cache import Entry, Purge
+from edge.handler import Edge
+from edge.invalidation import REMEMBERED_MAX
 from edge.memory import MemoryCache
+from edge.messages import Request, Response
+from edge.packing import Kept, pack
 from edge.peers import Header, PeerLimits, Peers, Replicated
+from tests.edge.background import Background
+from tests.edge.under_test import edge_under_test
 from tests.system import until
 
 PATIENT = PeerLimits(answer_s=5.0, pause_s=6.0)
@@ -28,16 +34,17 @@ class Worker:
     changes: list[str] = field(default_factory=list)
     purged: list[Purge] = field(default_factory=list)
     hears: asyncio.Event = field(default_factory=asyncio.Event)
+    on_purge: Callable[[Purge], None] | None = None
 
     def __post_init__(self) -> None:
         self.hears.set()
-        self.cache = Replicated(self.memory, self.peers, forget=self.memory.clear)
+        self.cache = Replicated(self.memory, self.peers, forget=self.memory.clear, clock=time.time)
 
     async def hear(self, kind: str, header: Header, body: bytes) -> Header:
         await self.hears.wait()
         if kind == "stats":
             return {"entries": len(self.memory)}
-        return await self.cache.hear(kind, header, body, purged=self.purged.append)
+        return await self.cache.hear(kind, header, body, purged=self.on_purge or self.purged.append)
 
 
 def worker_in(folder: Path, index: int, count: int, limits: PeerLimits = PATIENT) -> Worker:
@@ -108,6 +115,81 @@ async def test_a_purge_through_any_one_meets_all_and_is_counted_as_of_one_cache(
     assert workers[0].purged == [purge] == workers[2].purged, "what is under way there is told of it too"
     assert await workers[2].cache.purge(Purge(region="qa", hard=True), 2000.0) == 1
     assert await held(workers, "/a") == [[], [], []]
+
+
+@dataclass
+class Versions:
+    """An origin with a newer answer after each write."""
+
+    version: int = 1
+
+    async def __call__(self, request: Request) -> Response:
+        if request.method == "POST":
+            self.version += 1
+            return Response(204)
+        return Response(200, (("Cache-Control", "max-age=300"),), b"%d" % self.version)
+
+
+async def test_after_a_write_is_answered_no_worker_serves_what_was_asked_for_before(tmp_path: Path) -> None:
+    origin, background, edges = Versions(), Background(), list[Edge]()
+    async with AsyncExitStack() as stack:
+        for index in range(2):
+            worker = worker_in(tmp_path, index, 2)
+            edge = edge_under_test(cache=worker.cache, origin=origin, clock=time.time, spawn=background.spawn)
+            worker.on_purge = edge.purged
+            await stack.enter_async_context(running(worker))
+            edges.append(edge)
+        stack.push_async_callback(background.done)
+        writing, reading = edges
+        for number in range(100):
+            url = f"/{number}"
+            read = asyncio.create_task(reading.handle(Request("GET", url), ""))
+            for _ in range(number % 8):  # the answer is on its way to the other worker while the write goes through it
+                await asyncio.sleep(0)
+            await writing.handle(Request("POST", url), "")
+            await read
+            found = [(await edge.handle(Request("GET", url), "")).body for edge in edges]
+            assert found == [b"%d" % origin.version] * 2, number
+
+
+@pytest.mark.parametrize("purge", [Purge(url="/a"), Purge(group="g"), Purge(region="qa"), None])
+async def test_what_was_asked_for_before_a_purge_is_not_taken_over_after_it(
+    purge: Purge | None, workers: list[Worker]
+) -> None:
+    asked_at = time.time()
+    if purge is None:
+        await workers[0].cache.drop("/a")
+    else:
+        await workers[0].cache.purge(purge, time.time())
+    for path, before in (("/a", [[], [], []]), ("/b", None)):
+        late = replace(
+            entry(group="g" if path == "/a" else "x", region="qa" if path == "/a" else "sa"), asked_at=asked_at
+        )
+        packed = pack([Kept(late, {})])
+        for worker in workers:
+            await worker.cache.hear("put", {"key": path}, packed, purged=worker.purged.append)
+        assert await held(workers, path) == (before or [[late]] * 3)
+    later = replace(entry(), asked_at=time.time() + 0.001)
+    await workers[1].cache.put("/a", later)
+    assert await held(workers, "/a") == [[later]] * 3
+
+
+async def test_of_more_purges_than_are_remembered_any_may_have_met_it(workers: list[Worker]) -> None:
+    before = replace(entry(), asked_at=1000.0)
+    for number in range(REMEMBERED_MAX + 1):
+        await workers[1].cache.hear(
+            "drop", {"key": f"/{number}", "now": 1001.0 + number}, b"", purged=workers[1].purged.append
+        )
+    await workers[0].cache.put("/a", before)
+    assert await held(workers, "/a") == [[before], [], [before]]
+
+
+async def test_a_clock_set_back_does_not_part_the_workers(workers: list[Worker]) -> None:
+    await workers[0].cache.purge(Purge(url="/a"), time.time() + 3600)
+    await workers[0].cache.purge(Purge(url="/b"), time.time())
+    later = replace(entry(), asked_at=time.time() + 0.001)
+    await workers[1].cache.put("/a", later)
+    assert await held(workers, "/a") == [[later]] * 3
 
 
 async def test_an_answer_too_large_is_told_to_nobody(workers: list[Worker]) -> None:

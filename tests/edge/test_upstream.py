@@ -197,6 +197,14 @@ BROKEN = {
     "half a head": b"HTTP/1.1 200 OK\r\nContent-",
     "a field too long": ok(b"Content-Length: 0", b"X: " + b"a" * 70_000),
     "a status that is none": ok(b"Content-Length: 0", status=b"abc OK"),
+    "a status below all": ok(b"Content-Length: 2", body=b"hi", status=b"099 Low"),
+    "a status beyond all": ok(b"Content-Length: 2", body=b"hi", status=b"600 High"),
+    "another protocol": ok(b"Upgrade: x", b"Connection: upgrade", status=b"101 Switching Protocols"),
+    "a name that is none": ok(b"Content-Length: 2", b"X A: 1", body=b"hi"),
+    "a name in brackets": ok(b"Content-Length: 2", b"X[A]: 1", body=b"hi"),
+    "a coding before the chunks": ok(b"Transfer-Encoding: gzip, chunked", body=b"2\r\nhi\r\n0\r\n\r\n"),
+    "a coding that is not known": ok(b"Transfer-Encoding: xchunked", body=b"hi"),
+    "chunks in chunks": ok(b"Transfer-Encoding: chunked, chunked", body=b"2\r\nhi\r\n0\r\n\r\n"),
 }
 
 
@@ -326,7 +334,11 @@ async def test_a_body_that_turns_out_to_be_malformed_is_not_waited_for() -> None
                 await whole(response)
 
 
-async def test_a_body_goes_on_as_it_comes() -> None:
+HOLDS_NONE = replace(LIMITS, held_bytes=1)
+
+
+@pytest.mark.parametrize("limits", [LIMITS, HOLDS_NONE])
+async def test_a_body_goes_on_as_it_comes(limits: UpstreamLimits) -> None:
     def streamed(*headers: tuple[str, str]) -> Request:
         return Request("POST", "/", headers, stream=pieces())
 
@@ -334,31 +346,91 @@ async def test_a_body_goes_on_as_it_comes() -> None:
         yield b"abc"
         yield b"de"
 
-    async with crude(ok(b"Content-Length: 0"), ok(b"Content-Length: 0")) as (asked, origin):
+    async with crude(ok(b"Content-Length: 0"), ok(b"Content-Length: 0"), limits=limits) as (asked, origin):
         origin.is_closing = False
         await asked(streamed(("Content-Length", "5"), ("Content-Type", "text/plain")))
         await asked(streamed(("Transfer-Encoding", "chunked")))
-    assert origin.bodies == [b"abcde", b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"]
+    chunks = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    assert origin.bodies == [b"abcde", b"abcde" if limits is LIMITS else chunks], "what is whole has its length"
     assert "transfer-encoding" not in origin.heads[0].lower()
 
 
+async def test_a_body_may_take_longer_than_an_answer_may() -> None:
+    async def pieces() -> Stream:
+        for _ in range(6):
+            yield b"abc"
+            await asyncio.sleep(0.4)  # all of them: longer than the origin may take
+
+    async with crude(ok(b"Content-Length: 2", body=b"hi"), limits=HOLDS_NONE) as (asked, origin):
+        assert (await asked(Request("POST", "/", (("Content-Length", "18"),), stream=pieces()))).body == b"hi"
+    assert origin.bodies == [b"abc" * 6]
+
+
+async def test_an_origin_that_says_nothing_after_a_body_has_timed_out() -> None:
+    async def pieces() -> Stream:
+        yield b"abc"
+        yield b"de"
+
+    async with crude(limits=HOLDS_NONE) as (asked, _), asyncio.timeout(10):
+        with pytest.raises(OriginFailed) as failure:
+            await asked(Request("POST", "/", (("Content-Length", "5"),), stream=pieces()))
+    assert failure.value.timed_out
+
+
+async def test_bodies_that_do_not_come_keep_nobody_else_from_the_origin() -> None:
+    async def pieces() -> Stream:
+        yield b"a"
+        await asyncio.Event().wait()
+
+    async with crude(ok(b"Content-Length: 2", body=b"hi"), limits=replace(LIMITS, connections=1)) as (asked, origin):
+        slow = [asyncio.create_task(asked(Request("POST", "/", stream=pieces()))) for _ in range(10)]
+        await asyncio.sleep(0)
+        assert (await asked(Request("POST", "/"))).body == b"hi"
+        assert origin.connections == 1
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+
 @pytest.mark.parametrize("headers", [(("Content-Length", "50"),), ()])
-async def test_a_body_that_breaks_off_never_looks_whole(headers: tuple[tuple[str, str], ...]) -> None:
+@pytest.mark.parametrize("limits", [LIMITS, HOLDS_NONE])
+async def test_a_body_that_breaks_off_never_looks_whole(
+    headers: tuple[tuple[str, str], ...], limits: UpstreamLimits
+) -> None:
     async def pieces() -> Stream:
         yield b"abc"
         raise ConnectionError("the client left")
 
+    async with crude(ok(b"Content-Length: 0"), limits=limits) as (asked, origin):
+        with pytest.raises(OriginFailed) as failure:
+            await asked(Request("POST", "/", headers, stream=pieces()))
+        assert failure.value.by_client
+        if limits is HOLDS_NONE:
+            async with asyncio.timeout(5):
+                await origin.gone.wait()
+        assert origin.connections == (1 if limits is HOLDS_NONE else 0)
+        assert origin.bodies == []
+
+
+async def test_a_body_that_ends_before_its_length_is_not_sent() -> None:
+    async def pieces() -> Stream:
+        yield b"abc"
+
     async with crude(ok(b"Content-Length: 0")) as (asked, origin):
         with pytest.raises(OriginFailed):
-            await asked(Request("POST", "/", headers, stream=pieces()))
-        async with asyncio.timeout(5):
-            await origin.gone.wait()
-        assert origin.bodies == []
+            await asked(Request("POST", "/", (("Content-Length", "50"),), stream=pieces()))
+        assert origin.connections == 0
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"connections": 0}, {"connect_s": 0.0}, {"first_byte_s": 0.5, "connect_s": 1.0}, {"idle_once_s": 5.0}],
+    [
+        {"connections": 0},
+        {"connect_s": 0.0},
+        {"first_byte_s": 0.5, "connect_s": 1.0},
+        {"idle_once_s": 5.0},
+        {"held_bytes": 0},
+    ],
 )
 def test_limits_that_contradict_are_refused(wrong: dict[str, float]) -> None:
     make: Callable[..., UpstreamLimits] = UpstreamLimits

@@ -119,7 +119,9 @@ def responses(codes: list[str]) -> tuple[Json, dict[str, Json]]:
     for code in codes:
         by_status.setdefault(EVERY[code][0], []).append(code)
     named = {".".join(of): _response(status, of) for status, of in by_status.items()}
-    referred = {str(status): {"$ref": f"#/components/responses/{'.'.join(of)}"} for status, of in by_status.items()}
+    referred = {
+        str(status): {"$ref": f"#/components/responses/{'.'.join(of)}"} for status, of in sorted(by_status.items())
+    }
     return referred, named
 
 

@@ -147,6 +147,18 @@ async def test_a_folder_that_cannot_be_read_changes_nothing(shard_map: ShardMap,
     assert references.refused == "reference: has more than 32 files"
 
 
+async def test_a_pipe_or_a_device_is_not_waited_for(shard_map: ShardMap, told: Told, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "makes.json")
+    async with asyncio.timeout(5):
+        references = await asyncio.to_thread(References, shard_map, folder=tmp_path, on_change=told)
+    assert references.refused == "makes.json: cannot be read: it is no file"
+    (tmp_path / "makes.json").unlink()
+    (tmp_path / "makes.json").symlink_to("/dev/zero")
+    await references.look()
+    assert references.refused == "makes.json: cannot be read: it is no file"
+    assert len(items(references, "plans")) == 4
+
+
 async def test_a_file_may_be_a_link_as_a_config_map_mounts_it(shard_map: ShardMap, told: Told, tmp_path: Path) -> None:
     (tmp_path / "..first").mkdir()
     (tmp_path / "..first" / "plans.json").write_text(PLANS)
