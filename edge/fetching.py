@@ -14,7 +14,7 @@ from edge.fields import indexed, seconds
 from edge.invalidation import Recent
 from edge.messages import Request, Response, Stream
 from edge.origin import Origin, OriginFailed
-from edge.policy import ERRORS, Heard, entry_of, is_of_another, is_same, updated, whole_length_fits, why_not
+from edge.policy import ERRORS, Heard, entry_of, is_same, updated, whole_length_fits, why_not
 from edge.reuse import is_used_on_error
 from edge.variants import Variants
 
@@ -68,11 +68,7 @@ class Fetcher:
             response = await self.ask(request)
             heard = Heard(response.status, response.headers, asked.fields, asked_at, self._clock())
             if response.status == 304 and entry is not None:
-                if not is_of_another(entry, heard):
-                    return await self._updated(asked, entry, heard, mark)
-                asked_at = self._clock()
-                response = await self.ask(for_all(asked, normalised, None))
-                heard = Heard(response.status, response.headers, asked.fields, asked_at, self._clock())
+                return await self._updated(asked, entry, heard, mark)
             return await self._fetched(asked, entry, heard, response, mark)
         except OriginFailed as failure:
             return Landed(failure=failure)

@@ -113,12 +113,6 @@ def is_same(entry: Entry, heard: Heard) -> bool:
     )
 
 
-def is_of_another(entry: Entry, heard: Heard) -> bool:
-    """Whether a 304 is about something else than the kept answer: its strong tag differs (RFC 9111 4.3.4)."""
-    before, after = indexed(entry.headers).get("etag", ""), indexed(heard.headers).get("etag", "")
-    return before[:1] == after[:1] == '"' and before != after
-
-
 def _fresh_s(heard: Heard, fields: Mapping[str, str]) -> float:
     told, is_targeted = effective(fields)
     explicit = explicit_s(fields, told, is_targeted=is_targeted, received_at=heard.received_at)

@@ -33,6 +33,7 @@ _NOT_MADE_UP: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type"
 _PIECE_BYTES: Final = 64 * 1024
 _HEADS_MAX: Final = 4  # in one piece: interim ones and the final one
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_COMPRESSING: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -307,7 +308,7 @@ def _fields_from(response: ClientResponse) -> Fields:
 
 def _require_sound(status: int, fields: Fields) -> None:
     """Raises OriginFailed for a status that ends no exchange (RFC 9110 15), and for a name that is none."""
-    if not 200 <= status <= 599:
+    if not 200 <= status <= 999:
         raise OriginFailed("its answer has a status that is none")
     if not all(_TOKEN.fullmatch(name) for name, _ in fields):
         raise OriginFailed("its answer has a header field whose name is none")
@@ -319,8 +320,10 @@ def _length(fields: Fields) -> int | None:
     codings = [value.lower() for name, value in fields if name.lower() == "transfer-encoding"]
     if len(lengths) > 1 or (lengths and codings):
         raise OriginFailed("it told the end of its answer in two ways")
-    if codings not in ([], ["chunked"]):
-        raise OriginFailed("its answer has a transfer coding other than chunked")
+    named = [coding.strip() for value in codings for coding in value.split(",")]
+    # One that nobody knows says nothing of the body, and ends here as every field of the connection does.
+    if named.count("chunked") > 1 or not _COMPRESSING.isdisjoint(named):
+        raise OriginFailed("its answer has a transfer coding that nobody undid")
     return int(lengths[0]) if lengths and lengths[0].isdecimal() else None
 
 

@@ -156,20 +156,6 @@ STORIES: list[Case] = [
         Step(get(method="HEAD", Cache_Control="no-cache"), says(b"", Cache_Control="max-age=60", ETag='"b"'), at=10),
         Step(get(), says(b"two", **TAGGED), body=b"two", has=status("fwd=stale; fwd-status=200; stored"), at=10),
     ),
-    story(
-        "a 304 about another answer than the kept one is not believed",
-        Step(get(), says(Cache_Control="max-age=60", ETag='"a"'), has=MISS),
-        Step(
-            get(),
-            Answer(304, (("ETag", '"b"'), ("Cache-Control", "max-age=60"))),
-            refresh=says(b"two", Cache_Control="max-age=60", ETag='"b"'),
-            body=b"two",
-            has={**status("fwd=stale; fwd-status=200; stored"), "ETag": '"b"'},
-            sent={"If-None-Match": '"a"'},
-            at=60,
-        ),
-        Step(get(), body=b"two", has=hit(60), at=60),
-    ),
     *(
         story(
             f"HEAD that is told {code} {what} it stale",

@@ -10,9 +10,14 @@ NOBODY = "http://127.0.0.1:1"
 
 async def test_a_request_that_breaks_off_says_nothing_of_the_origin() -> None:
     changes: list[str] = []
-    answers = [Response(200), OriginFailed("broke off", by_client=True), OriginFailed("it could not be asked")]
+    answers: list[Response | OriginFailed] = [
+        Response(200),
+        OriginFailed("broke off", by_client=True),
+        OriginFailed("it could not be asked"),
+    ]
 
-    async def origin(_: Request) -> Response:
+    async def origin(request: Request) -> Response:
+        assert request.url == "/"
         answer = answers.pop(0)
         if isinstance(answer, OriginFailed):
             raise answer
