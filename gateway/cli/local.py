@@ -125,11 +125,11 @@ async def _serve(settings: Settings, shard_map: ShardMap, values: Mapping[str, s
     statuses = await migrations.migrate(shard_map, settings.database)
     for fault in (s.fault for found in statuses.values() for s in found if s.fault):
         print(fault, file=sys.stderr)
+    await edge.ready()  # before the gateway, which asks its edges as soon as it starts
     async with running(settings, shard_map, variables=lambda: values) as runtime, listening(runtime):
         _tell(Step("demo", "seeding"))
         await _hire(runtime)
         demo = await seed(f"http://{_LOOPBACK}:{settings.port}")
-        await edge.ready()
         _summary(settings, shard_map, demo, edge.base)
         logs.configure(level=settings.log_level, form=settings.log_format or "console")
         await until_told_to_stop(runtime)
