@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,12 +11,10 @@ from aiohttp import web
 from edge.aio import edge_handler
 from edge.messages import Fields, Request, Response, Stream
 from edge.origin import OriginFailed
-from edge.upstream import upstream
-from tests.edge.checking import ScriptedOrigin, check, marked
+from tests.edge.stage import Stage, staged
 from tests.edge.stories import STORIES
-from tests.edge.table import EDGE_NAME, Case
-from tests.edge.test_http1_stories import Stage
-from tests.edge.wire import LOOPBACK, Closed, asked, connected, origin_on_http
+from tests.edge.table import Case
+from tests.edge.wire import LOOPBACK, Closed, asked, connected
 from tests.system import until
 
 PIECE = b"0123456789abcdef" * 4096
@@ -44,25 +42,13 @@ async def served(answer: Callable[[Request, str], Awaitable[Response]], *, regio
 
 @pytest.fixture(scope="module")
 async def stage() -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        stage = Stage(ScriptedOrigin())
-        port = await stack.enter_async_context(origin_on_http(stage.say))
-        stage.upstream = await stack.enter_async_context(upstream(f"http://{LOOPBACK}:{port}", name=EDGE_NAME))
-        stage.port = await stack.enter_async_context(served(lambda request, _: stage.answer(request)))
+    async with staged(lambda answer: served(lambda request, _: answer(request))) as stage:
         yield stage
 
 
 @pytest.mark.parametrize("case", STORIES, ids=lambda case: case.says)
 async def test_the_edge_on_aiohttp_answers(case: Case, stage: Stage) -> None:
-    stage.begin()
-    for number, step in enumerate(marked(case, "aio").steps, 1):
-        stage.expect(step)
-        response = await asked(stage.port, step.request)
-        await stage.rest()
-        try:
-            check(step, response, stage.script.asked)
-        except AssertionError as wrong:
-            raise AssertionError(f"{case.says}, step {number}: {wrong}") from None
+    await stage.play(case, "aio")
 
 
 @dataclass
